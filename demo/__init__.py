@@ -1,0 +1,1 @@
+"""Try the package without any data of your own."""

@@ -1,0 +1,178 @@
+"""Read YAML into values by dotted path, each with the line it stands on."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from sam2_video.configuration.keys import SECTIONS, Key
+from sam2_video.configuration.problems import Entry, Problem
+
+_TIMESTAMP = "tag:yaml.org,2002:timestamp"
+_MAPPING = "tag:yaml.org,2002:map"
+_NULL = "tag:yaml.org,2002:null"
+# YAML 1.1, and so PyYAML, wants a point and a signed exponent: it reads 1e-4 as text.
+_EXPONENT_FLOAT = re.compile(r"^[-+]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)[eE][-+]?[0-9]+$")
+
+
+class Loader(yaml.SafeLoader):
+    """PyYAML's safe loader that reads 1e-4 as a number and leaves dates as text."""
+
+
+class Dumper(yaml.SafeDumper):
+    """PyYAML's safe dumper that quotes what `Loader` would not read as text."""
+
+
+for _class in (Loader, Dumper):
+    _class.yaml_implicit_resolvers = {
+        first: [(tag, pattern) for tag, pattern in resolvers if tag != _TIMESTAMP]
+        for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+    }
+    _class.add_implicit_resolver("tag:yaml.org,2002:float", _EXPONENT_FLOAT, list("-+.0123456789"))
+
+
+class _FaultyYAMLError(Exception):
+    """A fault of the file's text: its line (0 = the whole file) and what is wrong."""
+
+    def __init__(self, line: int, message: str) -> None:
+        super().__init__(message)
+        self.line = line
+        self.message = message
+
+
+def read_yaml(path: Path) -> tuple[dict[str, Entry], list[Problem]]:
+    """Read a configuration file: its values by dotted path, and the faults of its text.
+
+    Names and types are not checked here. An empty file, and a section without a value, are valid:
+    everything keeps its default.
+    """
+    problems = []
+    entries: dict[str, Entry] = {}
+    try:
+        for dotted, value, line in _leaves(_text_of(path)):
+            source = f"{path}, line {line}"
+            if dotted in entries:
+                message = f"given twice, first at {entries[dotted].source}; delete one"
+                problems.append(Problem(dotted, message, source))
+            else:
+                entries[dotted] = Entry(value, source)
+    except _FaultyYAMLError as fault:
+        where = f"{path}, line {fault.line}" if fault.line else str(path)
+        problems.append(Problem(where, fault.message))
+    return entries, problems
+
+
+def read_text(key: Key, texts: tuple[str, ...]) -> Any:  # noqa: ANN401 (any type of setting)
+    """Read what stands after a flag as YAML would read it; what has no meaning stays text.
+
+    >>> from sam2_video.configuration.keys import KEYS
+    >>> read_text(KEYS["trainer.devices"], ("4",)), read_text(KEYS["dataset.data_path"], ("4",))
+    (4, '4')
+    >>> read_text(KEYS["dataset.image_size"], ("256", "256"))
+    [256, 256]
+    """
+    if key.allows_null and len(texts) == 1 and texts[0] in ("null", "None"):
+        return None
+    if key.is_list:
+        if len(texts) == 1 and texts[0].startswith("["):
+            return _bracketed(texts[0])
+        holds_text = list[str] in key.parts
+        return list(texts) if holds_text else [_scalar(text) for text in texts]
+    if len(texts) != 1:
+        return list(texts)
+    return texts[0] if key.is_text else _scalar(texts[0])
+
+
+def _bracketed(text: str) -> Any:  # noqa: ANN401
+    try:
+        return yaml.load(text, Loader)
+    except (yaml.YAMLError, RecursionError):
+        return text
+
+
+def _scalar(text: str) -> Any:  # noqa: ANN401
+    loader = Loader("")
+    tag = loader.resolve(yaml.ScalarNode, text, (True, False))
+    try:
+        return loader.construct_object(yaml.ScalarNode(tag, text))
+    except (yaml.YAMLError, ValueError):
+        return text
+
+
+def _text_of(path: Path) -> str:
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError:
+        message = f"no such file (looked for {path.absolute()}); --create-config writes one"
+        raise _FaultyYAMLError(0, message) from None
+    except IsADirectoryError:
+        raise _FaultyYAMLError(0, "a folder; expected a YAML file") from None
+    except OSError as error:
+        raise _FaultyYAMLError(0, f"cannot be read: {error.strerror}") from None
+    try:
+        return data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise _FaultyYAMLError(line, "not UTF-8 text; save the file as UTF-8") from None
+
+
+def _leaves(text: str) -> Iterator[tuple[str, Any, int]]:
+    """Yield (dotted path, value, line) for every value of the document."""
+    try:
+        loader = Loader(text)
+        root = loader.get_single_node()
+    except yaml.MarkedYAMLError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark else 0
+        raise _FaultyYAMLError(line, f"not valid YAML: {error.problem}") from None
+    except yaml.reader.ReaderError as error:
+        line = text.count("\n", 0, error.position) + 1
+        raise _FaultyYAMLError(line, "not valid YAML: a character that text cannot hold") from None
+    except RecursionError:
+        raise _FaultyYAMLError(0, "not valid YAML: nested too deeply") from None
+    if root is None or root.tag == _NULL:
+        return
+    if not isinstance(root, yaml.MappingNode) or root.tag != _MAPPING:
+        line = root.start_mark.line + 1
+        raise _FaultyYAMLError(line, "expected `key: value` lines, such as `trainer:`")
+    yield from _pairs(loader, root, "")
+
+
+def _pairs(
+    loader: Loader, mapping: yaml.MappingNode, prefix: str
+) -> Iterator[tuple[str, Any, int]]:
+    sections_seen: dict[str, int] = {}
+    for key_node, value_node in mapping.value:
+        line = key_node.start_mark.line + 1
+        if not isinstance(key_node, yaml.ScalarNode):
+            raise _FaultyYAMLError(line, "expected a plain name before the colon")
+        name = prefix + key_node.value
+        if name not in SECTIONS:
+            yield name, _value(loader, value_node), line
+            continue
+        if name in sections_seen:
+            message = f"the section {name} stands twice, first on line {sections_seen[name]}"
+            raise _FaultyYAMLError(line, message + "; join the two")
+        sections_seen[name] = line
+        if isinstance(value_node, yaml.MappingNode) and value_node.tag == _MAPPING:
+            yield from _pairs(loader, value_node, f"{name}.")
+        elif value_node.tag != _NULL:
+            yield name, _value(loader, value_node), line
+
+
+def _value(loader: Loader, node: yaml.Node) -> Any:  # noqa: ANN401
+    line = node.start_mark.line + 1
+    try:
+        return loader.construct_object(node, deep=True)
+    except yaml.constructor.ConstructorError as error:
+        mark = error.problem_mark or node.start_mark
+        tag = node.tag.replace("tag:yaml.org,2002:", "!!")
+        message = f"{tag} cannot be read here ({error.problem}); write a plain value"
+        raise _FaultyYAMLError(mark.line + 1, message) from None
+    except (ValueError, KeyError, AttributeError):
+        # PyYAML's constructors fail so on `!!int fast`, `!!bool maybe`, `!!timestamp never`.
+        tag = node.tag.replace("tag:yaml.org,2002:", "!!")
+        raise _FaultyYAMLError(line, f"not a value of {tag}; write a plain value") from None
+    except RecursionError:
+        raise _FaultyYAMLError(line, "nested too deeply") from None

@@ -1,0 +1,62 @@
+"""Write a configuration as YAML with a comment on each key."""
+
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from sam2_video.config import TrainConfig
+from sam2_video.configuration.keys import KEYS, SECTIONS, flatten
+from sam2_video.configuration.yaml_reader import Dumper
+
+_HEADER = """\
+# Settings of a training run. A key that you delete keeps its default.
+# Precedence: defaults < this file < command line (--section.key).
+"""
+_COMMENT_COLUMN = 36
+
+
+def dump(config: TrainConfig) -> str:
+    """Return every key of the configuration as YAML that `load_config` reads back unchanged."""
+    lines = [_HEADER]
+    section = ""
+    for path, value in flatten(config).items():
+        owner, _, name = path.rpartition(".")
+        if owner != section:
+            lines.append("")
+        if owner and owner != section:
+            lines += [f"# {SECTIONS[owner].__doc__}", f"{owner}:"]
+        section = owner
+        text = f"{'  ' if owner else ''}{name}: {_spell(value)}"
+        lines.append(f"{text:<{_COMMENT_COLUMN}}  # {KEYS[path].comment}")
+    return "\n".join(lines).replace("\n\n\n", "\n\n") + "\n"
+
+
+def save(config: TrainConfig, path: Path) -> None:
+    """Write the configuration to a file, whole or not at all."""
+    text = dump(config)
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        part.write_text(text, encoding="utf-8", newline="\n")
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _spell(value: Any) -> str:  # noqa: ANN401 (any value of a setting)
+    """Return a value on one line."""
+    texts = value if isinstance(value, list) else [value]
+    # Only double quotes can keep line breaks and control characters on one line.
+    is_plain = all(text.isprintable() for text in texts if isinstance(text, str))
+    line = yaml.dump(
+        value,
+        Dumper=Dumper,
+        default_flow_style=True,
+        default_style=None if is_plain else '"',
+        allow_unicode=True,
+        width=sys.maxsize,
+    )
+    # PyYAML ends a plain scalar with a document end mark.
+    return line.removesuffix("...\n").rstrip("\n")

@@ -1,0 +1,199 @@
+"""Open a COCO JSON file for video: images with a video and an order, annotations with identity."""
+
+import json
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from itertools import pairwise
+from pathlib import Path, PureWindowsPath
+from typing import Any
+
+from loguru import logger
+
+from sam2_video.data.coco_video import CocoVideo, Region
+from sam2_video.data.frames import IMAGE_SUFFIXES, natural_key
+from sam2_video.masks import check_segmentation
+
+Record = dict[str, Any]
+IDENTITY_KEYS = ("track_id", "instance_id", "object_id")
+
+
+def is_coco(path: Path) -> bool:
+    """Say whether a JSON file holds `images` and `annotations`."""
+    content = _load(path)
+    return isinstance(content, dict) and {"images", "annotations"} <= content.keys()
+
+
+def open_coco(json_path: Path, images_path: Path | None = None) -> list[CocoVideo]:
+    """Open the videos of a COCO file in the natural order of their names.
+
+    A video's name is the one in `videos`, else its `video_id`. Objects are told apart by the first
+    of `track_id`, `instance_id` and `object_id` that the file has; without, by category.
+
+    Args:
+        json_path: The file.
+        images_path: What `file_name` is relative to; the file's own folder where not given.
+
+    Raises:
+        ValueError: A record is incomplete, contradicts another, or leaves the images' folder.
+        FileNotFoundError: An image is not there.
+    """
+    content = _load(json_path)
+    if not isinstance(content, dict) or not {"images", "annotations"} <= content.keys():
+        raise ValueError(
+            f"{json_path}: no COCO file: `images` and `annotations` are missing; export as COCO "
+            "with masks, or point dataset.data_path to folders of frames"
+        )
+    root = images_path or json_path.parent
+    by_video = _group_images(json_path, content["images"])
+    regions = _group_regions(json_path, content["annotations"], content["images"])
+    names = {video.get("id"): video.get("name") for video in content.get("videos", [])}
+    videos = [
+        _open_video(json_path, root, str(names.get(video_id) or video_id), images, regions)
+        for video_id, images in by_video.items()
+    ]
+    ids = [video.video_id for video in videos]
+    if len(set(ids)) < len(ids):
+        double = next(name for name in ids if ids.count(name) > 1)
+        raise ValueError(f"{json_path}: two videos have the name {double!r}; rename one of them")
+    return sorted(videos, key=lambda video: natural_key(video.video_id))
+
+
+def _load(json_path: Path) -> object:
+    try:
+        return json.loads(json_path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{json_path}: no valid JSON ({error}); export the file again") from error
+
+
+def _check_field(record: Record, key: str, kinds: type | tuple[type, ...], where: str) -> None:
+    """Refuse a record without a field, or with one of another kind."""
+    value = record.get(key)
+    if isinstance(value, bool) or not isinstance(value, kinds):
+        kind = kinds.__name__ if isinstance(kinds, type) else "int or str"
+        raise ValueError(f"{where}: `{key}` is {value!r}, expected {kind}; correct the JSON")
+
+
+def _group_images(json_path: Path, images: Sequence[Record]) -> dict[int | str, list[Record]]:
+    """Return the images of each video in order, every field checked."""
+    if not images:
+        raise ValueError(f"{json_path}: `images` is empty; export at least one video")
+    by_video: dict[int | str, list[Record]] = defaultdict(list)
+    ids = set()
+    for image in images:
+        where = f"{json_path}, image {image.get('id')} ({image.get('file_name')})"
+        _check_image(image, where)
+        if image["id"] in ids:
+            raise ValueError(f"{where}: two images have this `id`; give each its own")
+        ids.add(image["id"])
+        by_video[image["video_id"]].append(image)
+    for video_id, members in by_video.items():
+        members.sort(key=lambda image: image["order_in_video"])
+        for one, two in pairwise(members):
+            if one["order_in_video"] == two["order_in_video"]:
+                raise ValueError(
+                    f"{json_path}, video {video_id}: {one['file_name']} and {two['file_name']} "
+                    f"both have `order_in_video` {one['order_in_video']}; number frames uniquely"
+                )
+    return dict(by_video)
+
+
+def _check_image(image: Record, where: str) -> None:
+    if image.get("video_id") is None:
+        raise ValueError(
+            f"{where}: no `video_id`, so its video is unknown; add `video_id` and "
+            "`order_in_video` to every image, or point dataset.data_path to folders of frames"
+        )
+    for key in ("id", "video_id"):
+        _check_field(image, key, (int, str), where)
+    for key in ("width", "height", "order_in_video"):
+        _check_field(image, key, int, where)
+    _check_field(image, "file_name", str, where)
+
+
+def _group_regions(
+    json_path: Path, annotations: Sequence[Record], images: Iterable[Record]
+) -> dict[int | str, list[Region]]:
+    """Return the annotations of each image, with the identity of their object."""
+    names = {image["id"]: image["file_name"] for image in images}
+    key = _identity_key(json_path, annotations)
+    regions: dict[int | str, list[Region]] = defaultdict(list)
+    for annotation in annotations:
+        where = f"{json_path}, annotation {annotation.get('id')}"
+        image_id = annotation.get("image_id", "missing")
+        if image_id not in names:
+            raise ValueError(
+                f"{where}: `image_id` {image_id!r} is not among `images`; add the image, or remove "
+                "the annotation"
+            )
+        where += f" ({names[image_id]})"
+        check_segmentation(annotation.get("segmentation"), where)
+        object_id = None
+        if not annotation.get("iscrowd", 0):
+            _check_field(annotation, key, int, where)
+            object_id = annotation[key]
+        regions[image_id].append(Region(object_id, annotation["segmentation"], where))
+    return dict(regions)
+
+
+def _identity_key(json_path: Path, annotations: Sequence[Record]) -> str:
+    """Return the field that tells objects apart: one for the whole file, so that ids never mix."""
+    for key in IDENTITY_KEYS:
+        if any(annotation.get(key) is not None for annotation in annotations):
+            return key
+    logger.info(
+        f"{json_path}: annotations have none of {', '.join(IDENTITY_KEYS)}: "
+        "each category is one object of its video"
+    )
+    return "category_id"
+
+
+def _open_video(
+    json_path: Path,
+    root: Path,
+    name: str,
+    images: Sequence[Record],
+    regions: dict[int | str, list[Region]],
+) -> CocoVideo:
+    size = (images[0]["height"], images[0]["width"])
+    for image in images:
+        if (image["height"], image["width"]) != size:
+            raise ValueError(
+                f"{json_path}, video {name}: {image['file_name']} is {image['height']}x"
+                f"{image['width']} (height x width) but {images[0]['file_name']} is {size[0]}x"
+                f"{size[1]}; all frames of a video must have one size: split the video"
+            )
+    paths = [_image_path(json_path, root, image["file_name"]) for image in images]
+    stems = [path.stem for path in paths]
+    if len(set(stems)) < len(stems):
+        stems = [str(path.relative_to(root).with_suffix("")) for path in paths]
+    frame_regions = {
+        index: regions[image["id"]] for index, image in enumerate(images) if image["id"] in regions
+    }
+    return CocoVideo(name, paths, stems, size, frame_regions)
+
+
+def _image_path(json_path: Path, root: Path, file_name: str) -> Path:
+    """Return the path of an image, which must exist and must not leave the images' folder."""
+    # The Windows reading of a path takes both kinds of slashes, and knows drives.
+    pure = PureWindowsPath(file_name)
+    path = root.joinpath(*pure.parts)
+    outside = bool(pure.drive or pure.root) or ".." in pure.parts
+    if outside or not path.resolve().is_relative_to(root.resolve()):
+        raise ValueError(
+            f"{json_path}: file_name {file_name!r} leads out of {root}; use paths relative to the "
+            "images' folder, and name that folder in dataset.masks_path"
+        )
+    if path.suffix.lower() not in IMAGE_SUFFIXES:
+        raise ValueError(
+            f"{json_path}: {file_name!r} is no image file of {', '.join(IMAGE_SUFFIXES)}; "
+            "convert the frames"
+        )
+    if not path.is_file():
+        nearby = (root.parent, root / "images", root.parent / "images")
+        found = [folder for folder in nearby if folder.joinpath(*pure.parts).is_file()]
+        hint = f"it is there under {found[0]}: set" if found else "name the images' folder in"
+        value = f"dataset.masks_path to {found[0]}" if found else "dataset.masks_path"
+        raise FileNotFoundError(
+            f"{json_path}: image {file_name!r} does not exist in {root}; {hint} {value}"
+        )
+    return path

@@ -1,0 +1,73 @@
+"""A video whose objects are annotations of a COCO file."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from jaxtyping import UInt8
+from torch import Tensor
+
+from sam2_video.data.video import Video
+from sam2_video.masks import decode_rle, rle_area, segmentation_to_rle
+from sam2_video.structures import IGNORE, OBJECT
+
+
+class Region(NamedTuple):
+    """One annotation; without an object (COCO's `iscrowd`) it marks pixels to ignore."""
+
+    object_id: int | None
+    segmentation: Any
+    where: str
+
+
+class CocoVideo(Video):
+    """Images listed in a COCO file, every one of them labelled; objects may overlap.
+
+    Several regions of one object on one image are joined. A crowd region is ignored for every
+    object, except on the object's own pixels.
+    """
+
+    def __init__(
+        self,
+        video_id: str,
+        frame_paths: Sequence[Path],
+        frame_names: Sequence[str],
+        size: tuple[int, int],
+        regions: Mapping[int, Sequence[Region]],
+    ) -> None:
+        super().__init__(video_id, frame_paths, frame_names)
+        self._stored_size = size
+        self._regions = regions
+
+    def is_labelled(self, index: int, object_id: int | None = None) -> bool:
+        """Say that the image is listed: an object without an annotation on it is absent."""
+        return True
+
+    def _read_visible(self, index: int) -> tuple[int, ...]:
+        visible = {
+            region.object_id
+            for region in self._regions.get(index, ())
+            if region.object_id is not None
+            and rle_area(segmentation_to_rle(region.segmentation, self.size, region.where))
+        }
+        return tuple(sorted(visible))
+
+    def _read_masks(
+        self, index: int, object_ids: Sequence[int]
+    ) -> UInt8[Tensor, "objects height width"]:
+        rows = {object_id: row for row, object_id in enumerate(object_ids)}
+        masks = torch.zeros((len(object_ids), *self.size), dtype=torch.uint8)
+        ignored = torch.zeros(self.size, dtype=torch.bool)
+        for region in self._regions.get(index, ()):
+            if region.object_id is not None and region.object_id not in rows:
+                continue
+            rle = segmentation_to_rle(region.segmentation, self.size, region.where)
+            if region.object_id is None:
+                ignored |= decode_rle(rle)
+            else:
+                masks[rows[region.object_id]][decode_rle(rle)] = OBJECT
+        return masks.masked_fill_(ignored & (masks != OBJECT), IGNORE)
+
+    def _read_size(self) -> tuple[int, int]:
+        return self._stored_size

@@ -1,0 +1,157 @@
+"""Hand the configured videos to Lightning: clips to train on, whole videos to validate on."""
+
+import os
+from collections.abc import Sequence
+
+import torch
+from lightning.pytorch import LightningDataModule
+from loguru import logger
+from torch.utils.data import DataLoader, Dataset
+
+from sam2_video.config import DatasetConfig
+from sam2_video.data.dataset import ClipDataset, split_videos
+from sam2_video.data.layout import open_dataset
+from sam2_video.data.loader import ClipLoader, EpochSampler
+from sam2_video.data.sampling import ClipSettings, can_be_supervised
+from sam2_video.data.video import Video
+from sam2_video.structures import ClipBatch
+
+
+class _VideoDataset(Dataset[Video]):
+    def __init__(self, videos: Sequence[Video]) -> None:
+        self._videos = videos
+
+    def __len__(self) -> int:
+        return len(self._videos)
+
+    def __getitem__(self, index: int) -> Video:
+        return self._videos[index]
+
+
+def _choose_evenly(videos: Sequence[Video], count: int | None) -> Sequence[Video]:
+    if count is None or count >= len(videos):
+        return videos
+    return [videos[index * len(videos) // count] for index in range(count)]
+
+
+class ClipDataModule(LightningDataModule):
+    """Open, split and load the data of a run.
+
+    The loader has its own distributed sampler: the Trainer needs `use_distributed_sampler=False`.
+
+    Args:
+        config: The section `dataset` of the configuration.
+        seed: Of the split, the order and the clips.
+        max_val_videos: Validate on this many videos, evenly chosen; None = all.
+        debug: Load in the main process.
+    """
+
+    def __init__(
+        self,
+        config: DatasetConfig,
+        seed: int,
+        max_val_videos: int | None = None,
+        *,
+        debug: bool = False,
+    ) -> None:
+        super().__init__()
+        self.config = config
+        self.seed = seed
+        self.max_val_videos = max_val_videos
+        self.debug = debug
+        self.train_videos: Sequence[Video] = ()
+        self.val_videos: Sequence[Video] = ()
+        low, high = config.frame_stride
+        self.settings = ClipSettings(
+            length=config.video_clip_length,
+            frame_stride=(low, high),
+            reverse_probability=config.reverse_probability,
+            max_objects=config.max_objects,
+        )
+
+    def setup(self, stage: str | None = None) -> None:
+        """Open the videos and split them; calling it again changes nothing."""
+        if self.train_videos:
+            return
+        config = self.config
+        if config.data_path is None:
+            raise ValueError("dataset.data_path is not set; give a folder of videos or a COCO JSON")
+        videos = self._open(config.data_path, config.masks_path)
+        if config.val_path is not None:
+            self.train_videos = videos
+            self.val_videos = self._open(config.val_path, config.val_masks_path)
+        else:
+            split = split_videos(videos, config.val_fraction, self.seed)
+            self.train_videos, self.val_videos = split
+        self.val_videos = _choose_evenly(self.val_videos, self.max_val_videos)
+        sparse = [v.video_id for v in self.train_videos if not can_be_supervised(v, self.settings)]
+        if sparse:
+            logger.warning(
+                f"no clip of {len(sparse)} videos ({', '.join(sparse[:5])}) can hold two labelled "
+                "frames, so they teach no tracking; raise dataset.frame_stride or "
+                "dataset.video_clip_length"
+            )
+
+    def train_dataloader(self) -> ClipLoader:
+        """Return the loader of training clips for this process."""
+        config = self.config
+        height, width = config.image_size
+        dataset = ClipDataset(
+            self.train_videos, self.settings, self.seed, config.clips_per_video, (height, width)
+        )
+        trainer = self.trainer
+        rank, world_size = (trainer.global_rank, trainer.world_size) if trainer else (0, 1)
+        return ClipLoader(
+            dataset,
+            EpochSampler(len(dataset), self.seed, rank, world_size),
+            batch_size=config.batch_size,
+            num_workers=self._num_workers(),
+            pin_memory=trainer is not None and trainer.strategy.root_device.type == "cuda",
+            batches_done=self._batches_done,
+        )
+
+    def val_dataloader(self) -> DataLoader[Video]:
+        """Return this process's share of the whole videos, one at a time, to be read lazily."""
+        trainer = self.trainer
+        rank, world_size = (trainer.global_rank, trainer.world_size) if trainer else (0, 1)
+        videos = list(self.val_videos)[rank::world_size]
+        return DataLoader(_VideoDataset(videos), batch_size=None, collate_fn=lambda video: video)
+
+    def transfer_batch_to_device(
+        self, batch: ClipBatch | Video, device: torch.device, dataloader_idx: int
+    ) -> ClipBatch | Video:
+        """Move a batch; from pinned memory the copy overlaps with computing."""
+        if isinstance(batch, Video):
+            return batch
+        return batch.to(device, non_blocking=device.type == "cuda")
+
+    def _open(self, data_path: str, masks_path: str | None) -> list[Video]:
+        """Open a data set and leave out, aloud, the videos that show no object."""
+        videos = open_dataset(data_path, masks_path, self.config.format, self.config.colour_palette)
+        empty = [video.video_id for video in videos if not video.has_objects]
+        reason = "no object is visible on any labelled frame (value 0 is background, 255 is ignore)"
+        if len(empty) == len(videos):
+            raise ValueError(
+                f"{data_path}: {reason} of {len(videos)} videos; write objects as 1, 2, ... in the "
+                "masks"
+            )
+        if empty:
+            logger.warning(
+                f"{data_path}: {len(empty)} videos are left out ({', '.join(empty[:5])}): {reason}"
+            )
+        return [video for video in videos if video.has_objects]
+
+    def _num_workers(self) -> int:
+        """Return the configured number, or one process a core that training leaves free."""
+        if self.debug:
+            return 0
+        if self.config.num_workers is not None:
+            return self.config.num_workers
+        devices = self.trainer.num_devices if self.trainer else 1
+        return min(max((os.cpu_count() or 1) // devices - 1, 0), 8)
+
+    def _batches_done(self) -> int:
+        """Return how many batches of the running epoch Lightning counts as trained on."""
+        if self.trainer is None:
+            return 0
+        return self.trainer.fit_loop.epoch_loop.batch_progress.current.ready

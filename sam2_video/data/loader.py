@@ -1,0 +1,116 @@
+"""Serve the clips of an epoch in an order that a resumed or distributed run repeats exactly."""
+
+import math
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import cv2
+import numpy as np
+from loguru import logger
+from torch.utils.data import DataLoader, Sampler
+
+from sam2_video.data.collate import collate_clips
+from sam2_video.data.dataset import ClipDataset
+from sam2_video.structures import ClipBatch
+
+
+class EpochSampler(Sampler[tuple[int, int]]):
+    """Yield (epoch, index) of the clips of one process, shuffled by (seed, epoch).
+
+    The keys carry the epoch to the workers, which live through all epochs. Clips are dealt out
+    in turn, so that the processes' n-th batches together are one process's n-th larger batch;
+    where they do not divide evenly, the first ones come a second time. `first` skips clips of
+    the next pass that have been trained on.
+    """
+
+    def __init__(self, num_clips: int, seed: int, rank: int = 0, world_size: int = 1) -> None:
+        self.num_clips = num_clips
+        self.seed = seed
+        self.rank = rank
+        self.world_size = world_size
+        self.epoch = 0
+        self.first = 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the epoch; Lightning calls this before each."""
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        """Return the number of clips of a whole epoch in this process."""
+        return math.ceil(self.num_clips / self.world_size)
+
+    def __iter__(self) -> Iterator[tuple[int, int]]:
+        """Yield the keys from `first` on."""
+        order = np.random.default_rng([self.seed, self.epoch]).permutation(self.num_clips)
+        padded = np.resize(order, len(self) * self.world_size)
+        for index in padded[self.rank :: self.world_size][self.first :].tolist():
+            yield self.epoch, index
+
+
+class ClipLoader(DataLoader[ClipBatch]):
+    """Load batches of clips from where training stands in the epoch.
+
+    Args:
+        dataset: The clips.
+        sampler: Their order.
+        batch_size: Clips a batch.
+        num_workers: Loading processes; 0 = the main process.
+        pin_memory: Whether batches are put into page-locked memory.
+        batches_done: Returns how many batches of the epoch are trained on: more than 0 only in
+            the first pass of a run that was resumed in the middle of an epoch.
+    """
+
+    def __init__(
+        self,
+        dataset: ClipDataset,
+        sampler: EpochSampler,
+        batch_size: int,
+        num_workers: int = 0,
+        pin_memory: bool = False,
+        batches_done: Callable[[], int] = lambda: 0,
+    ) -> None:
+        super().__init__(
+            dataset,  # pyright: ignore[reportArgumentType]  # collating turns Clip into ClipBatch
+            batch_size=batch_size,
+            sampler=sampler,
+            num_workers=num_workers,
+            collate_fn=collate_clips,
+            pin_memory=pin_memory,
+            persistent_workers=num_workers > 0,
+            worker_init_fn=_init_worker,
+        )
+        self._epoch_sampler = sampler
+        self._batches_done = batches_done
+
+    def __iter__(self) -> Iterator[ClipBatch]:  # pyright: ignore[reportIncompatibleMethodOverride]
+        """Yield the rest of the epoch.
+
+        A generator, so that nothing is drawn before the first batch is asked for: Lightning asks
+        for the iterator before it sets the epoch and the position of a resumed run.
+        """
+        self._epoch_sampler.first = self._batches_done() * (self.batch_size or 1)
+        yield from super().__iter__()
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what the order depends on; the position itself is the training loop's."""
+        sampler = self._epoch_sampler
+        return {
+            "seed": sampler.seed,
+            "num_clips": sampler.num_clips,
+            "clips_a_step": sampler.world_size * (self.batch_size or 1),
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Warn where a resumed run cannot repeat the order of the run that it continues."""
+        changed = {k: (state[k], v) for k, v in self.state_dict().items() if state[k] != v}
+        if changed:
+            listed = ", ".join(f"{k} {old} -> {new}" for k, (old, new) in changed.items())
+            logger.warning(
+                f"the resumed run draws other clips than an unbroken one would: {listed}; "
+                "keep seed, data, batch_size and devices for an exact resume"
+            )
+
+
+def _init_worker(worker: int) -> None:
+    """Keep each loading process to one core: there is one process a core."""
+    cv2.setNumThreads(1)

@@ -1,0 +1,1 @@
+"""SAM 2 as a differentiable tracker: network, memory, tracking, checkpoints."""

@@ -1,0 +1,178 @@
+"""SAM's prompt encoder and mask decoder for the objects of one frame."""
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+from torch.nn import functional as F
+from transformers import Sam2VideoModel
+
+ABSENT_LOGIT = -1024.0
+"""Mask logit of an object that is judged absent (SAM 2's value)."""
+GIVEN_SCALE, GIVEN_BIAS = 20.0, -10.0
+"""A given mask m becomes logits 20 m - 10 (SAM 2's values)."""
+
+
+@dataclass(frozen=True)
+class FrameFeatures:
+    """Image features of one or many frames, each image once; objects index into `images`."""
+
+    embedding: Float[Tensor, "images channels height width"]
+    half: Float[Tensor, "images half_channels height_2 width_2"]
+    quarter: Float[Tensor, "images quarter_channels height_4 width_4"]
+
+    def select(self, images: Int[Tensor, " objects"]) -> "FrameFeatures":
+        """Return the features of the given images, one row an object."""
+        return FrameFeatures(self.embedding[images], self.half[images], self.quarter[images])
+
+
+@dataclass(frozen=True)
+class HeadOutput:
+    """What the mask decoder says of each object: see `structures.FrameOutput`."""
+
+    mask_logits: Float[Tensor, "objects hypotheses height width"]
+    iou_predictions: Float[Tensor, "objects hypotheses"]
+    object_score_logits: Float[Tensor, " objects"]
+    best: Int[Tensor, " objects"]
+    pointers: Float[Tensor, "objects channels"]
+
+    @property
+    def best_mask_logits(self) -> Float[Tensor, "objects 1 height width"]:
+        """Return each object's hypothesis of highest predicted IoU."""
+        rows = torch.arange(self.best.shape[0], device=self.best.device)
+        return self.mask_logits[rows, self.best].unsqueeze(1)
+
+
+def decode(
+    network: Sam2VideoModel,
+    conditioned: Float[Tensor, "objects channels height width"],
+    features: FrameFeatures,
+    points: Float[Tensor, "objects points 2"] | None,
+    labels: Int[Tensor, "objects points"] | None,
+    mask_prompt: Float[Tensor, "objects 1 mask_height mask_width"] | None,
+    is_multimask: bool,
+    is_training: bool,
+) -> HeadOutput:
+    """Run prompt encoder and mask decoder on features that memory has conditioned.
+
+    `mask_prompt` is at a quarter of the input, in logits. Where the object score says absent,
+    mask logits are -1024 and the pointer is the learned no-object pointer.
+    """
+    sparse, dense = _embed_prompts(network, conditioned, points, labels, mask_prompt)
+    decoder = network.mask_decoder
+    # transformers decides by `decoder.training`, but a frozen decoder is in eval mode while the
+    # tracker trains, and SAM 2 replaces unstable masks in evaluation only
+    decoder.dynamic_multimask_via_stability = not is_training
+    masks, ious, tokens, scores = decoder(
+        image_embeddings=conditioned,
+        image_positional_embeddings=_image_positions(network),
+        sparse_prompt_embeddings=sparse,
+        dense_prompt_embeddings=dense,
+        multimask_output=is_multimask,
+        high_resolution_features=[features.quarter, features.half],
+    )
+    masks, ious, tokens = masks.squeeze(1).float(), ious.squeeze(1), tokens.squeeze(1)
+    scores = scores.reshape(-1).float()
+    is_present = scores > 0
+    masks = torch.where(is_present[:, None, None, None], masks, ABSENT_LOGIT)
+    best = ious.argmax(dim=1)
+    rows = torch.arange(best.shape[0], device=best.device)
+    token = tokens[rows, best if tokens.shape[1] > 1 else torch.zeros_like(best)]
+    return HeadOutput(
+        mask_logits=masks,
+        iou_predictions=ious.float(),
+        object_score_logits=scores,
+        best=best,
+        pointers=_pointers(network, network.object_pointer_proj(token), is_present),
+    )
+
+
+def adopt_mask(
+    network: Sam2VideoModel,
+    features: FrameFeatures,
+    masks: Float[Tensor, "objects height width"],
+    is_training: bool,
+) -> HeadOutput:
+    """Take given masks (1 = object) as the output; the decoder only makes their pointers.
+
+    The pointer comes from a single-mask run with the mask through `mask_downsample`, as in Meta's
+    implementation; transformers asks for three there and gets another pointer.
+    """
+    masks = masks.unsqueeze(1)
+    decoded = decode(
+        network,
+        features.embedding,
+        features,
+        points=None,
+        labels=None,
+        mask_prompt=network.mask_downsample(masks),
+        is_multimask=False,
+        is_training=is_training,
+    )
+    is_present = masks.flatten(1).any(dim=1)
+    return HeadOutput(
+        mask_logits=masks.float() * GIVEN_SCALE + GIVEN_BIAS,
+        iou_predictions=masks.new_ones(masks.shape[0], 1),
+        object_score_logits=is_present.float() * GIVEN_SCALE + GIVEN_BIAS,
+        best=torch.zeros_like(decoded.best),
+        pointers=_pointers(network, decoded.pointers, is_present),
+    )
+
+
+def _pointers(
+    network: Sam2VideoModel,
+    pointers: Float[Tensor, "objects channels"],
+    is_present: Tensor,
+) -> Float[Tensor, "objects channels"]:
+    return torch.where(is_present[:, None], pointers, network.no_object_pointer.to(pointers.dtype))
+
+
+def _embed_prompts(
+    network: Sam2VideoModel,
+    conditioned: Tensor,
+    points: Tensor | None,
+    labels: Tensor | None,
+    mask_prompt: Tensor | None,
+) -> tuple[Tensor, Tensor]:
+    """Return sparse and dense prompt embeddings, computed in fp32.
+
+    Positions are multiplied by 2 pi and random frequencies: half precision would blur them.
+    """
+    encoder = network.prompt_encoder
+    if points is None or labels is None:
+        num_objects = conditioned.shape[0]
+        points = conditioned.new_zeros(num_objects, 1, 2, dtype=torch.float32)
+        labels = torch.full((num_objects, 1), -1, dtype=torch.int32, device=conditioned.device)
+    if mask_prompt is not None:
+        mask_prompt = _fit(mask_prompt.float(), encoder.mask_input_size)
+    with torch.autocast(conditioned.device.type, enabled=False):
+        sparse, dense = encoder(
+            input_points=_scale_to_square(points, encoder).unsqueeze(1),
+            input_labels=labels.unsqueeze(1),
+            input_boxes=None,
+            input_masks=mask_prompt,
+        )
+    return sparse, dense
+
+
+def _fit(mask_prompt: Tensor, size: tuple[int, int]) -> Tensor:
+    if mask_prompt.shape[-2:] == size:
+        return mask_prompt
+    return F.interpolate(
+        mask_prompt, size=size, mode="bilinear", align_corners=False, antialias=True
+    )
+
+
+def _scale_to_square(points: Tensor, encoder: torch.nn.Module) -> Tensor:
+    """Return points whose x the encoder, which knows one side only, will divide rightly."""
+    height, width = encoder.image_embedding_size
+    if height == width:
+        return points
+    x = (points[..., :1] + 0.5) * (height / width) - 0.5
+    return torch.cat([x, points[..., 1:]], dim=-1)
+
+
+def _image_positions(network: Sam2VideoModel) -> Tensor:
+    with torch.autocast(network.device.type, enabled=False):
+        return network.get_image_wide_positional_embeddings()

@@ -1,0 +1,235 @@
+"""One step of tracking, `track_frame`: the only place where a frame meets memory."""
+
+from collections.abc import Sequence
+
+import torch
+from einops import rearrange
+from jaxtyping import Float, Int
+from torch import Tensor
+from torch.nn import functional as F
+from transformers import Sam2VideoModel
+
+from sam2_video.model.heads import FrameFeatures, HeadOutput, adopt_mask, decode
+from sam2_video.model.memory import MemoryBank, MemoryEntry
+from sam2_video.structures import FrameOutput, Prompt
+
+
+def track_frame(
+    network: Sam2VideoModel,
+    features: FrameFeatures,
+    bank: MemoryBank,
+    frame: int,
+    objects: Sequence[int],
+    prompt: Prompt | None,
+    num_frames: int | None,
+    is_training: bool,
+    is_memory_needed: bool = True,
+    is_reverse: bool = False,
+) -> tuple[FrameOutput, MemoryEntry]:
+    """Find objects on one frame with the help of the cohort's memory, and remember them.
+
+    Args:
+        network: SAM 2.
+        features: this frame's image features, one row an object.
+        bank: the memory of exactly these objects, in this order.
+        frame: index of the frame in its clip or video.
+        objects: names of the rows, for the output.
+        prompt: prompts of exactly these objects on this frame, or None to track. Prompted frames
+            are conditioning frames; a bank without entries means that they start here.
+        num_frames: length of the clip or video if known (short ones read fewer pointers).
+        is_training: Meta's training semantics (soft memory masks, future conditioning pointers)
+            or evaluation's (binary memory of clicked frames, stability-based choice).
+        is_memory_needed: False where nothing will read this frame's spatial memory.
+        is_reverse: frames come in falling order.
+
+    Returns:
+        The output, and the entry to append to the bank.
+    """
+    is_given = prompt is not None and prompt.masks is not None
+    if is_given:
+        heads = adopt_mask(network, features, prompt.masks, is_training)
+    else:
+        heads = _decode_with_memory(
+            network, features, bank, frame, prompt, num_frames, is_training, is_reverse
+        )
+    memory = None
+    if is_memory_needed:
+        is_binary = prompt is not None and not is_given and not is_training
+        memory = encode_memory(network, features, heads, is_binary)
+    output = FrameOutput(
+        frame=frame,
+        objects=tuple(objects),
+        mask_logits=heads.mask_logits,
+        iou_predictions=heads.iou_predictions,
+        object_score_logits=heads.object_score_logits,
+        best=heads.best,
+        pointers=heads.pointers,
+        is_given=is_given,
+    )
+    return output, MemoryEntry(frame, prompt is not None, memory, heads.pointers)
+
+
+def _decode_with_memory(
+    network: Sam2VideoModel,
+    features: FrameFeatures,
+    bank: MemoryBank,
+    frame: int,
+    prompt: Prompt | None,
+    num_frames: int | None,
+    is_training: bool,
+    is_reverse: bool,
+) -> HeadOutput:
+    points = None if prompt is None else prompt.points
+    num_points = 0 if points is None else points.shape[1]
+    config = network.config
+    is_multimask = config.multimask_min_pt_num <= num_points <= config.multimask_max_pt_num
+    if bank.conditioning and prompt is None:
+        conditioned = condition_on_memory(
+            network, features.embedding, bank, frame, num_frames, is_training, is_reverse
+        )
+    else:
+        conditioned = features.embedding + rearrange(network.no_memory_embedding, "1 1 c -> c 1 1")
+    return decode(
+        network,
+        conditioned,
+        features,
+        points,
+        None if prompt is None else prompt.labels,
+        mask_prompt=None,
+        is_multimask=is_multimask,
+        is_training=is_training,
+    )
+
+
+def condition_on_memory(
+    network: Sam2VideoModel,
+    embedding: Float[Tensor, "objects channels height width"],
+    bank: MemoryBank,
+    frame: int,
+    num_frames: int | None,
+    is_training: bool,
+    is_reverse: bool = False,
+) -> Float[Tensor, "objects channels height width"]:
+    """Let the frame's features attend to the spatial memories and object pointers of the bank."""
+    memory, positions = _spatial_tokens(network, bank, frame, embedding.shape[-2:], is_reverse)
+    max_pointers = network.config.max_object_pointers_in_encoder
+    max_pointers = max_pointers if num_frames is None else min(num_frames, max_pointers)
+    pointers, pointer_positions = _pointer_tokens(
+        network, bank, frame, max_pointers, is_training, is_reverse
+    )
+    attended = network.memory_attention(
+        current_vision_features=rearrange(embedding, "n c h w -> (h w) n c"),
+        current_vision_position_embeddings=feature_positions(network, embedding),
+        memory=rearrange(torch.cat([memory, pointers], dim=1), "n t c -> t n c"),
+        memory_posision_embeddings=rearrange(
+            torch.cat([positions, pointer_positions]), "t c -> t 1 c"
+        ),
+        num_object_pointer_tokens=pointers.shape[1],
+    )
+    # [1, objects, tokens, channels]: transformers' own reading of this mixes objects and positions
+    return rearrange(attended, "1 n (h w) c -> n c h w", h=embedding.shape[-2])
+
+
+def _spatial_tokens(
+    network: Sam2VideoModel,
+    bank: MemoryBank,
+    frame: int,
+    size: Sequence[int],
+    is_reverse: bool,
+) -> tuple[Float[Tensor, "objects tokens channels"], Float[Tensor, "tokens channels"]]:
+    slots = network.memory_temporal_positional_encoding
+    space = memory_positions(network, size)
+    features, positions = [], []
+    for slot, entry in bank.spatial(frame, network.num_maskmem, is_reverse):
+        if entry.features is None:
+            raise ValueError(f"frame {frame} reads the memory of frame {entry.frame}: not encoded")
+        features.append(entry.features)
+        positions.append(space + slots[slot, 0])
+    return torch.cat(features, dim=1), torch.cat(positions)
+
+
+def _pointer_tokens(
+    network: Sam2VideoModel,
+    bank: MemoryBank,
+    frame: int,
+    max_pointers: int,
+    is_training: bool,
+    is_reverse: bool,
+) -> tuple[Float[Tensor, "objects tokens channels"], Float[Tensor, "tokens channels"]]:
+    """Return object pointers, split to the memory's width, and their temporal encoding."""
+    read = bank.pointers(frame, max_pointers, is_training, is_reverse)
+    pointers = torch.stack([entry.pointers for _, entry in read], dim=1)
+    width, memory_width = pointers.shape[-1], network.mem_dim
+    tokens = rearrange(pointers, "n p (s c) -> n (p s) c", c=memory_width)
+    if not network.config.enable_temporal_pos_encoding_for_object_pointers:
+        return tokens, tokens.new_zeros(tokens.shape[1], memory_width)
+    distances = torch.tensor(
+        [distance for distance, _ in read], dtype=torch.float32, device=pointers.device
+    )
+    encoding = _time_encoding(distances / max(max_pointers - 1, 1), width)
+    positions = network.temporal_positional_encoding_projection_layer(encoding)
+    return tokens, positions.repeat_interleave(width // memory_width, dim=0)
+
+
+def _time_encoding(
+    offsets: Float[Tensor, " pointers"], width: int
+) -> Float[Tensor, "pointers channels"]:
+    """Encode normalised time offsets by sines, then cosines (Vaswani et al., 2017)."""
+    half = width // 2
+    exponents = torch.arange(half, dtype=torch.float32, device=offsets.device) // 2
+    angles = offsets[:, None] / 10000 ** (2 * exponents / half)
+    return torch.cat([angles.sin(), angles.cos()], dim=-1)
+
+
+def feature_positions(
+    network: Sam2VideoModel, embedding: Tensor
+) -> Float[Tensor, "tokens 1 channels"]:
+    """Return the sine positions of the image features, in fp32 (half precision errs by 0.016)."""
+    shape = torch.Size((1, *embedding.shape[1:]))
+    encode = network.vision_encoder.neck.position_encoding
+    return rearrange(encode(shape, embedding.device, torch.float32), "1 c h w -> (h w) 1 c")
+
+
+def memory_positions(
+    network: Sam2VideoModel, size: Sequence[int]
+) -> Float[Tensor, "tokens channels"]:
+    """Return the sine positions of one frame's spatial memory, in fp32."""
+    shape = torch.Size((1, network.mem_dim, *size))
+    encode = network.memory_encoder.position_encoding
+    return rearrange(encode(shape, network.device, torch.float32), "1 c h w -> (h w) c")
+
+
+def encode_memory(
+    network: Sam2VideoModel, features: FrameFeatures, heads: HeadOutput, is_binary: bool
+) -> Float[Tensor, "objects tokens channels"]:
+    """Encode a frame and the chosen masks into spatial memory.
+
+    Masks enter as sigmoid x 20 - 10, or binarised. The occlusion embedding (SAM 2.1) is added
+    where the object is judged absent.
+    """
+    config = network.config
+    height, width = (side * 16 for side in features.embedding.shape[-2:])
+    logits = _upsample(heads.best_mask_logits, (height, width))
+    masks = (logits > 0).float() if is_binary else logits.sigmoid()
+    memory, _ = network.memory_encoder(
+        features.embedding,
+        masks * config.sigmoid_scale_for_mem_enc + config.sigmoid_bias_for_mem_enc,
+    )
+    occlusion = network.occlusion_spatial_embedding_parameter
+    if occlusion is not None:
+        is_absent = (heads.object_score_logits <= 0).to(memory.dtype)
+        memory = memory + is_absent[:, None, None, None] * occlusion[..., None, None]
+    return rearrange(memory, "n c h w -> n (h w) c")
+
+
+def _upsample(logits: Tensor, size: tuple[int, int]) -> Tensor:
+    if logits.shape[-2:] == size:
+        return logits
+    return F.interpolate(logits, size=size, mode="bilinear", align_corners=False)
+
+
+def image_rows(
+    object_clip: Int[Tensor, " objects"], frame: int, num_frames: int
+) -> Int[Tensor, " objects"]:
+    """Return each object's row among the images of a batch, which lie clip by clip."""
+    return object_clip * num_frames + frame

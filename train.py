@@ -1,0 +1,8 @@
+"""Train SAM 2's memory: the same as `sam2-video train`."""
+
+import sys
+
+from sam2_video.cli import run_train
+
+if __name__ == "__main__":
+    sys.exit(run_train(sys.argv[1:], "python train.py"))
