@@ -36,29 +36,29 @@ def test_an_all_ignored_frame_has_no_j_and_counts_nowhere():
     prediction = masks([1, 1], [1, 1]).bool()
     assert math.isnan(region_similarity(prediction, target)[0].item())
     metric = RegionSimilarity()
-    metric.update(prediction, target)
-    metric.update(prediction[:1], target[:1])
-    metric.update(prediction[:0], target[:0])
+    metric.update(region_similarity(prediction, target))
+    metric.update(region_similarity(prediction[:1], target[:1]))
+    metric.update(region_similarity(prediction[:0], target[:0]))
     assert metric.num_objects.item() == 1
     assert metric.compute().item() == 0.5
 
 
 def test_objects_weigh_the_same_however_many_frames_they_have():
     metric = RegionSimilarity()
-    metric.update(masks([1, 0], [1, 0], [1, 0]).bool(), masks([1, 0], [1, 0], [1, 0]))
-    metric.update(masks([0, 1]).bool(), masks([1, 0]))
+    metric.update(region_similarity(masks([1, 0], [1, 0], [1, 0]).bool(), masks([1, 0], [1, 0], [1, 0])))
+    metric.update(region_similarity(masks([0, 1]).bool(), masks([1, 0])))
     assert metric.compute().item() == 0.5
     metric.reset()
-    metric.update(masks([1, 1]).bool(), masks([1, 0]))
+    metric.update(region_similarity(masks([1, 1]).bool(), masks([1, 0])))
     assert metric.compute().item() == 0.5
 
 
 def test_processes_with_different_numbers_of_objects_add_up():
     good, bad = masks([1, 0]), masks([0, 1])
     ours, theirs = RegionSimilarity(), RegionSimilarity()
-    ours.update(good.bool(), good)
+    ours.update(region_similarity(good.bool(), good))
     for _ in range(3):
-        theirs.update(bad.bool(), good)
+        theirs.update(region_similarity(bad.bool(), good))
     gathered = iter([[ours.total, theirs.total], [ours.num_objects, theirs.num_objects]])
     ours.distributed_available_fn = lambda: True
     ours.dist_sync_fn = lambda value, group: next(gathered)

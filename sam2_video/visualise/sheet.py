@@ -118,7 +118,7 @@ def _style(cell_width: int, num_columns: int, row_titles: Sequence[str]) -> _Sty
     return _Style(plain, bold, label, text, round(1.35 * text), gap, left, pitch, width)
 
 
-def _flow(widths: Sequence[float], limit: float, gap: float) -> list[tuple[int, int]]:
+def _flow(widths: Sequence[float], limit: int, gap: int) -> list[tuple[int, int]]:
     """Return the line and the x of each item when lines are filled one after another."""
     places: list[tuple[int, int]] = []
     line, x = 0, 0.0
@@ -139,7 +139,7 @@ def _title_band(style: _Style, title: str) -> Image.Image:
     limit = style.width - 4 * style.gap
     words = [_shorten(word, style.bold, limit) for word in title.split()]
     widths = [style.bold.getlength(word) for word in words]
-    places = _flow(widths, limit, style.bold.getlength(" "))
+    places = _flow(widths, limit, round(style.bold.getlength(" ")))
     num_lines = 1 + max((line for line, _ in places), default=-1)
     band, draw = _new_band(style, num_lines * style.line)
     for word, (line, x) in zip(words, places, strict=True):
@@ -205,7 +205,7 @@ def _draw_labels(picture: Image.Image, labels: Sequence[Label], style: _Style) -
         draw.text((label.x, label.y), label.text, ink, style.label, anchor="mm")
 
 
-def _shorten(text: str, font: ImageFont.FreeTypeFont, limit: float) -> str:
+def _shorten(text: str, font: ImageFont.FreeTypeFont, limit: int) -> str:
     """Return the text, or as much of its end as fits: names of files differ at their ends."""
     if font.getlength(text) <= limit:
         return text

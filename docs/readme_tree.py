@@ -1,0 +1,72 @@
+"""Write the README's tree, one line a file, from the first line of each file's docstring."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+BEGIN, END = "<!-- tree: python -m docs.readme_tree -->", "<!-- end of tree -->"
+OTHER_FILES = {
+    ".ci/run": "What continuous integration runs: `make check` and `make test`",
+    ".gitignore": "What git does not track",
+    "CHANGELOG.md": "What changed, by version",
+    "CONTRIBUTING.md": "How to work on the code",
+    "LICENSE": "Apache-2.0",
+    "Makefile": "`setup`, `demo`, `test`, `check`, `bench`",
+    "README.md": "This page",
+    "configs/memory-only.yaml": "The default recipe: memory attention and memory encoder learn",
+    "configs/small-gpu.yaml": "For 8 to 11 GB",
+    "demo/micro.pt": "The small SAM 2 that `demo/pretrain.py` made: 0.9 M parameters",
+    "docs/configuration.md": "Every key, its default and its meaning",
+    "docs/data.md": "Layouts, what a mask says, how clips are drawn",
+    "docs/design.md": "How it is built and why; where it differs from Meta's code",
+    "docs/losses.md": "Every loss term, its formula and what it averages over",
+    "docs/results.md": "What was measured, on what, and how to measure it again",
+    "pyproject.toml": "Dependencies by range; settings of every tool",
+    "requirements-dev.txt": "Exact versions for tests and checks",
+    "requirements.txt": "Exact versions",
+}
+
+
+def describe(name: str) -> str:
+    """Return what a file is: its docstring's first line, or the entry above."""
+    path = ROOT / name
+    if name in OTHER_FILES:
+        return OTHER_FILES[name]
+    if path.suffix == ".py":
+        docstring = ast.get_docstring(ast.parse(path.read_text())) or ""
+        if docstring:
+            return docstring.splitlines()[0].rstrip(".")
+    if name.startswith("benchmarks/results/"):
+        return "A result of `make bench`"
+    raise ValueError(f"{name}: no first docstring line, and no entry in docs/readme_tree.py")
+
+
+def build_tree() -> str:
+    """Return the tree of all files that git tracks or would track."""
+    command = ["git", "ls-files", "--cached", "--others", "--exclude-standard"]
+    listed = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout
+    names = sorted({name for name in listed.splitlines() if (ROOT / name).is_file()})
+    names.sort(key=lambda name: (name.count("/") == 0, name.rsplit("/", 1)[0], name))
+    lines, folder = [], None
+    for name in names:
+        parent, _, leaf = name.rpartition("/")
+        if parent != folder:
+            lines.append(f"{parent}/" if parent else "./")
+            folder = parent
+        lines.append(f"    {leaf:<24}  {describe(name)}")
+    return "\n".join(lines)
+
+
+def insert_tree(readme: str) -> str:
+    """Return the README with its tree made anew."""
+    head, _, rest = readme.partition(BEGIN)
+    _, _, tail = rest.partition(END)
+    return f"{head}{BEGIN}\n```\n{build_tree()}\n```\n{END}{tail}"
+
+
+if __name__ == "__main__":
+    page = ROOT / "README.md"
+    page.write_text(insert_tree(page.read_text()))
+    sys.exit(0)

@@ -1,0 +1,13 @@
+"""The recorder as a fixture."""
+
+import pytest
+
+from sam2_video.visualise import comparison
+from tests.visualise.drawing import Recorded
+
+
+@pytest.fixture
+def recorded(monkeypatch: pytest.MonkeyPatch) -> Recorded:
+    record = Recorded()
+    monkeypatch.setattr(comparison, "write_sheet", record)
+    return record
