@@ -43,7 +43,8 @@ class Setting:
     @property
     def name(self) -> str:
         """Return a file name."""
-        return f"{self.architecture}_{self.side}px_{self.frames}f_{self.objects}o_{'+'.join(self.trainable)}"
+        size = f"{self.side}px_{self.frames}f_{self.objects}o"
+        return f"{self.architecture}_{size}_{'+'.join(self.trainable)}"
 
 
 def make_clip(setting: Setting) -> tuple[Tensor, Tensor]:

@@ -1,8 +1,8 @@
-"""Pre-train the demo's small SAM 2 on generated images, then on short generated clips.
+"""Pre-train the demo's small SAM 2 on generated images, then on generated clips.
 
-The seeded recipe behind `demo/micro.pt`: `python -m demo.pretrain --out FILE`, about 40 minutes
-on 2 cores. Its clips are short and calm; the demo's are long, with objects that cross, leave and
-come back, and that is what is left for the demo's fine-tuning to learn.
+The seeded recipe behind `demo/micro.pt`: `python -m demo.pretrain --out FILE`, about an hour on
+one core. A stage depends on the seed and on the weights that it starts from alone, so a recipe
+that was broken off goes on with `--weights FILE --first STAGE`.
 """
 
 import argparse
@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from sam2_video.config import LossConfig, PromptConfig
-from sam2_video.data.synthetic import render_video
+from sam2_video.data.synthetic import AREA_RANGE, render_video
 from sam2_video.losses import clip_loss
 from sam2_video.model.checkpoint import write_meta
 from sam2_video.model.sam2 import SAM2Model
@@ -41,11 +41,17 @@ class Stage:
     num_steps: int
     lr: float
     prompts: PromptConfig
+    area_range: tuple[float, float] = AREA_RANGE
 
 
 STAGES = (
     Stage("images", 6000, 1, 1, 16, 1400, 1.5e-3, PromptConfig(mask=0.0, box=0.4, point=0.6)),
     Stage("clips", 1200, 7, 4, 6, 1600, 1.0e-3, PromptConfig(mask=0.7, box=0.15, point=0.15)),
+    Stage(
+        *("long clips", 600, 16, 8, 4, 1000, 8.0e-4),
+        PromptConfig(mask=0.7, box=0.15, point=0.15),
+        area_range=(0.06, 0.18),
+    ),
 )
 
 
@@ -63,7 +69,9 @@ class Batch:
 def draw_batches(stage: Stage, seed: int) -> Iterator[Batch]:
     """Yield the stage's batches, all of them following from the seed."""
     videos = [
-        render_video(FIRST_SEED + index, stage.rendered_frames, SIZE, 2 + index % 3)
+        render_video(
+            FIRST_SEED + index, stage.rendered_frames, SIZE, 2 + index % 3, stage.area_range
+        )
         for index in range(stage.num_videos)
     ]
     rng = np.random.default_rng(seed)
@@ -122,12 +130,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--seed", type=int, default=7)
+    parser.add_argument("--weights", help="weights to start from instead of random ones")
+    parser.add_argument("--first", type=int, default=0, help="the first stage to run")
     options = parser.parse_args()
     torch.manual_seed(options.seed)
-    model = SAM2Model.load(None, "micro", SIZE, seed=options.seed)
+    model = SAM2Model.load(options.weights, "micro", SIZE, seed=options.seed)
     model.set_trainable(["all"])
     model.train()
-    for stage in STAGES:
+    for stage in STAGES[options.first :]:
         run_stage(model, stage, options.seed)
         write_meta(model.network, options.out)
 

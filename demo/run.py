@@ -1,4 +1,4 @@
-"""`make demo`: generate videos, fine-tune the memory of a small SAM 2 on them, show what it learned."""
+"""`make demo`: generate videos, fine-tune a small SAM 2's memory on them, show what it learned."""
 
 import sys
 import time
@@ -83,7 +83,7 @@ def main() -> int:
     after = score(result.best_model, data)
     without_memory = score(result.best_model, data, is_memory_used=False)
     print(
-        f"\nregion similarity J on {SPLITS['test'][0]} test videos, mask prompt on the first frame\n"
+        f"\nregion similarity J on {SPLITS['test'][0]} test videos, prompt: the first mask\n"
         f"  before fine-tuning            {before:.3f}\n"
         f"  after                         {after:.3f}\n"
         f"  after, with memory emptied    {without_memory:.3f}\n"

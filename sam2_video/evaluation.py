@@ -3,7 +3,7 @@
 import math
 import time
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -80,7 +80,7 @@ def first_appearance_prompts(
                 for name, mask in zip(names, masks, strict=True)
             ]
             continue
-        drawn = prompt_from_mask(masks, kind, num_points)
+        drawn = prompt_from_mask(masks, kind, num_points, frame=frame, objects=tuple(names))
         assert drawn.points is not None
         assert drawn.labels is not None
         for name, points, labels in zip(names, drawn.points, drawn.labels, strict=True):
@@ -116,7 +116,7 @@ def evaluate_video(
     started = {prompt.object_id: prompt.frame for prompt in prompts}
     scores: dict[int, dict[int, float]] = {name: {} for name in video.object_ids}
     kept: dict[int, Tensor] = {}
-    for frame in _track(model, video, prompts, is_memory_used):
+    for frame in model.track(VideoFrames(video), prompts, is_memory_used):
         index = frame.index
         if index in keep_frames:
             kept[index] = _all_masks(frame, video.object_ids)
@@ -131,12 +131,6 @@ def evaluate_video(
             for name, value in zip(rows, values, strict=True):
                 scores[name][index] = value
     return VideoScore(video.video_id, scores, video.num_frames, time.monotonic() - start, kept)
-
-
-def _track(
-    model: SAM2Model, video: Video, prompts: Sequence[ObjectPrompt], is_memory_used: bool
-) -> Iterator[TrackedFrame]:
-    return model.track(VideoFrames(video), prompts, is_memory_used)
 
 
 def _all_masks(frame: TrackedFrame, object_ids: Sequence[int]) -> Tensor:

@@ -17,14 +17,14 @@ from sam2_video.data.video import Video
 from sam2_video.structures import ClipBatch
 
 
-class _VideoDataset(Dataset[Video]):
-    def __init__(self, videos: Sequence[Video]) -> None:
+class _VideoDataset(Dataset[Video | None]):
+    def __init__(self, videos: Sequence[Video | None]) -> None:
         self._videos = videos
 
     def __len__(self) -> int:
         return len(self._videos)
 
-    def __getitem__(self, index: int) -> Video:
+    def __getitem__(self, index: int) -> Video | None:
         return self._videos[index]
 
 
@@ -110,20 +110,26 @@ class ClipDataModule(LightningDataModule):
             batches_done=self._batches_done,
         )
 
-    def val_dataloader(self) -> DataLoader[Video]:
-        """Return this process's share of the whole videos, one at a time, to be read lazily."""
+    def val_dataloader(self) -> DataLoader[Video | None]:
+        """Return this process's share of the whole videos, one at a time, to be read lazily.
+
+        Processes that have one video less than others get None in its place: they must all take
+        the same number of steps, or the others wait for them for ever.
+        """
         trainer = self.trainer
         rank, world_size = (trainer.global_rank, trainer.world_size) if trainer else (0, 1)
-        videos = list(self.val_videos)[rank::world_size]
+        videos: list[Video | None] = [*self.val_videos]
+        videos += [None] * (-len(videos) % world_size)
+        videos = videos[rank::world_size]
         return DataLoader(_VideoDataset(videos), batch_size=None, collate_fn=lambda video: video)
 
     def transfer_batch_to_device(
-        self, batch: ClipBatch | Video, device: torch.device, dataloader_idx: int
-    ) -> ClipBatch | Video:
+        self, batch: ClipBatch | Video | None, device: torch.device, dataloader_idx: int
+    ) -> ClipBatch | Video | None:
         """Move a batch; from pinned memory the copy overlaps with computing."""
-        if isinstance(batch, Video):
-            return batch
-        return batch.to(device, non_blocking=device.type == "cuda")
+        if isinstance(batch, ClipBatch):
+            return batch.to(device, non_blocking=device.type == "cuda")
+        return batch
 
     def _open(self, data_path: str, masks_path: str | None) -> list[Video]:
         """Open a data set and leave out, aloud, the videos that show no object."""

@@ -69,6 +69,10 @@ class ClipLoader(DataLoader[ClipBatch]):
         pin_memory: bool = False,
         batches_done: Callable[[], int] = lambda: 0,
     ) -> None:
+        if num_workers > 0:
+            # OpenCV's threads do not survive the fork, and a process that ends them there, as
+            # `_init_worker` would, waits for ever
+            cv2.setNumThreads(1)
         super().__init__(
             dataset,  # pyright: ignore[reportArgumentType]  # collating turns Clip into ClipBatch
             batch_size=batch_size,

@@ -27,7 +27,7 @@ from sam2_video.masks import encode_rle
 from sam2_video.structures import IGNORE
 
 TEXTURE_DENSITY = 28.0  # texture pixels for one unit of a shape whose area is 1
-SMALLEST_AREA, LARGEST_AREA = 0.03, 0.13  # of the image, for each object on its first frame
+AREA_RANGE = (0.03, 0.13)  # of the image, for each object on its first frame
 
 
 @dataclass(frozen=True)
@@ -54,10 +54,11 @@ def _sprites(
     size: tuple[int, int],
     labels: list[int],
     palettes: np.ndarray,
+    area_range: tuple[float, float],
 ) -> list[_Sprite]:
     """Draw one moving shape for each label, farthest first."""
-    largest = LARGEST_AREA * min(1.0, 5 / len(labels))
-    smallest = min(SMALLEST_AREA, largest)
+    largest = area_range[1] * min(1.0, 5 / len(labels))
+    smallest = min(area_range[0], largest)
     areas = np.exp(rng.uniform(np.log(smallest), np.log(largest), len(labels)))
     shapes = [draw_outlines(rng, num_frames) for _ in labels]
     extent = np.array([np.linalg.norm(shape, axis=-1).max() for shape in shapes])
@@ -115,7 +116,11 @@ def _paint(sprite: _Sprite, frame: int, canvas: np.ndarray, labels: np.ndarray) 
 
 
 def render_video(
-    seed: int, num_frames: int, size: tuple[int, int], num_objects: int
+    seed: int,
+    num_frames: int,
+    size: tuple[int, int],
+    num_objects: int,
+    area_range: tuple[float, float] = AREA_RANGE,
 ) -> SyntheticVideo:
     """Render a video of `size` (height, width); a pure function of its arguments.
 
@@ -134,7 +139,7 @@ def render_video(
     palettes = draw_palettes(rng, len(labels) + 1)
     margin = min(size) // 8
     background = draw_background(rng, size, palettes[0], margin)
-    sprites = _sprites(rng, num_frames, size, labels, palettes[1:])
+    sprites = _sprites(rng, num_frames, size, labels, palettes[1:], area_range)
     camera = margin + np.stack([draw_swing(rng, num_frames, 0.8 * margin) for _ in range(2)])
     gains = 1 + draw_swing(rng, num_frames, 0.1)
     height, width = size
@@ -168,6 +173,7 @@ def write_dataset(
     num_frames: int,
     size: tuple[int, int],
     num_objects: tuple[int, int],
+    area_range: tuple[float, float] = AREA_RANGE,
 ) -> None:
     """Write rendered videos as a video directory and, of the same clips, a COCO file.
 
@@ -181,6 +187,7 @@ def write_dataset(
         num_frames: frames of each video.
         size: height, width.
         num_objects: smallest and largest number of objects of a video.
+        area_range: smallest and largest area of a shape, as shares of the image.
     """
     if folder.exists():
         raise FileExistsError(
@@ -198,7 +205,7 @@ def write_dataset(
         video_seed, draw = sequence.generate_state(2).tolist()
         smallest, largest = num_objects
         count = smallest + draw % (largest - smallest + 1)
-        video = render_video(video_seed, num_frames, size, count)
+        video = render_video(video_seed, num_frames, size, count, area_range)
         _write_images(partial, f"video_{number:03d}", video)
         _describe(coco, f"video_{number:03d}", video)
     (partial / "coco.json").write_text(json.dumps(coco), encoding="utf-8")

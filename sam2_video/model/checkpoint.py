@@ -1,6 +1,7 @@
 """Weights in and out: Meta's `.pt`, transformers folders and hub ids, and our own checkpoints."""
 
 import pickle
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -55,10 +56,13 @@ def _read_tensors(path: Path) -> dict[str, Tensor]:
             return load_file(path)
         except SafetensorError as error:
             raise ValueError(f"{path}: not a readable safetensors file ({error})") from error
+    # torch reads anything else as a bare pickle, and fails in a new way on every kind of text
+    if not zipfile.is_zipfile(path):
+        raise ValueError(f"{path}: not a checkpoint that torch.save wrote, or only a part of one")
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+    except (pickle.UnpicklingError, RuntimeError) as error:
+        reason = str(error).splitlines()[0]
         raise ValueError(
             f"{path}: not a checkpoint of plain tensors; nothing in it was run ({reason})"
         ) from error
@@ -67,21 +71,25 @@ def _read_tensors(path: Path) -> dict[str, Tensor]:
 
 def _find_state(content: object, path: Path) -> dict[str, Tensor]:
     """Return the network's tensors wherever this kind of file keeps them."""
-    if isinstance(content, Mapping) and "state_dict" in content:
+    if isinstance(content, Mapping) and isinstance(content.get("state_dict"), Mapping):
         state = {
             name.removeprefix(LIGHTNING_PREFIX): tensor
             for name, tensor in content["state_dict"].items()
             if name.startswith(LIGHTNING_PREFIX)
         }
-    elif isinstance(content, Mapping) and isinstance(content.get("model"), Mapping):
-        state = from_meta(content["model"])
+        rename = dict
     else:
-        state = {}
-    if not state or not all(isinstance(value, Tensor) for value in state.values()):
+        state = content.get("model") if isinstance(content, Mapping) else None
+        rename = from_meta
+    if not state or not isinstance(state, Mapping) or not _holds_tensors(state):
         raise ValueError(
             f'{path}: expected {{"model": weights}} as Meta saves them, or a training checkpoint'
         )
-    return state
+    return rename(state)
+
+
+def _holds_tensors(state: Mapping[str, object]) -> bool:
+    return all(isinstance(value, Tensor) for value in state.values())
 
 
 def load_weights(network: nn.Module, weights: Mapping[str, Tensor], source: str) -> int:
@@ -186,9 +194,11 @@ def write_meta(network: nn.Module, path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     state = {name: tensor.detach().cpu() for name, tensor in network.state_dict().items()}
     part = path.with_name(f".{path.name}.part")
-    torch.save({"model": to_meta(state)}, part)
-    again = read_weights(str(part))
-    if set(again) != set(state) or not all(torch.equal(again[k], state[k]) for k in state):
-        part.unlink()
-        raise ValueError(f"{path}: what was read back differs from what was written; not kept")
-    part.replace(path)
+    try:
+        torch.save({"model": to_meta(state)}, part)
+        again = read_weights(str(part))
+        if set(again) != set(state) or not all(torch.equal(again[k], state[k]) for k in state):
+            raise ValueError(f"{path}: what was read back differs from what was written; not kept")
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)

@@ -7,6 +7,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn import functional as F
 from transformers import Sam2VideoModel
+from transformers.models.sam2_video.modeling_sam2_video import Sam2VideoPromptEncoder
 
 ABSENT_LOGIT = -1024.0
 """Mask logit of an object that is judged absent (SAM 2's value)."""
@@ -164,7 +165,7 @@ def _fit(mask_prompt: Tensor, size: tuple[int, int]) -> Tensor:
     )
 
 
-def _scale_to_square(points: Tensor, encoder: torch.nn.Module) -> Tensor:
+def _scale_to_square(points: Tensor, encoder: Sam2VideoPromptEncoder) -> Tensor:
     """Return points whose x the encoder, which knows one side only, will divide rightly."""
     height, width = encoder.image_embedding_size
     if height == width:

@@ -29,9 +29,9 @@ def initialise(network: Sam2VideoModel, seed: int) -> None:
             if parameter is not None:
                 nn.init.trunc_normal_(parameter, std=EMBEDDING_STD)
         for layer in network.memory_encoder.memory_fuser.layers:
-            layer.scale.fill_(LAYER_SCALE)
+            nn.init.constant_(layer.get_parameter("scale"), LAYER_SCALE)
         frequencies = network.prompt_encoder.shared_embedding.positional_embedding
-        frequencies.normal_()
+        nn.init.normal_(frequencies)
         network.shared_image_embedding.positional_embedding.copy_(frequencies)
         backbone = network.vision_encoder.backbone
         nn.init.trunc_normal_(backbone.pos_embed, std=EMBEDDING_STD)

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-# Meta's pattern -> transformers' pattern; (\d+) groups carry over in order. First match wins.
+# Meta's prefix -> transformers'; what stands in {} carries over in order. First match wins, and
+# what matches nothing has one name in both worlds.
 _RENAMES: tuple[tuple[str, str], ...] = (
     ("image_encoder.trunk.patch_embed.proj.", "vision_encoder.backbone.patch_embed.projection."),
     (
@@ -78,7 +79,6 @@ _RENAMES: tuple[tuple[str, str], ...] = (
         "memory_attention.layers.{}.{attention}.o_proj.",
     ),
     ("memory_attention.norm.", "memory_attention.layer_norm."),
-    ("memory_attention.", "memory_attention."),
     (
         "memory_encoder.mask_downsampler.encoder.0.",
         "memory_encoder.mask_downsampler.layers.0.conv.",
@@ -133,7 +133,6 @@ _RENAMES: tuple[tuple[str, str], ...] = (
     ("obj_ptr_proj.layers.1.", "object_pointer_proj.layers.0."),
     ("obj_ptr_proj.layers.2.", "object_pointer_proj.proj_out."),
     ("obj_ptr_tpos_proj.", "temporal_positional_encoding_projection_layer."),
-    ("mask_downsample.", "mask_downsample."),
 )
 _GROUPS = {
     "{}": r"(\d+)",

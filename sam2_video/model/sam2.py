@@ -141,7 +141,6 @@ class SAM2Model(nn.Module):
             truncate_after=truncate_memory_gradient,
         )
 
-    @torch.inference_mode()
     def track(
         self,
         frames: Iterable[UInt8[Tensor, "3 _height _width"]],
@@ -165,16 +164,23 @@ class SAM2Model(nn.Module):
         for prompt in prompts:
             waiting.setdefault(prompt.frame, []).append(prompt)
         num_frames = len(frames) if isinstance(frames, Sized) else None
+        if num_frames is not None:
+            _check_all_come(waiting, num_frames)
         tracker = StreamTracker(self.network, self.image_size, num_frames, is_memory_used)
         num_seen = 0
         for index, frame in enumerate(frames):
-            features = self.encode(
-                prepare_frames(frame.to(self.device).unsqueeze(0), self.image_size)
-            )
             height, width = frame.shape[-2:]
-            yield tracker.step(features, (height, width), waiting.pop(index, []))
+            # not around the loop: a generator would leave the mode on for whoever asked
+            with torch.inference_mode():
+                pixels = prepare_frames(frame.to(self.device).unsqueeze(0), self.image_size)
+                tracked = tracker.step(self.encode(pixels), (height, width), waiting.pop(index, []))
+            yield tracked
             num_seen += 1
-        if waiting:
-            raise ValueError(
-                f"prompts for frames {sorted(waiting)}: the video has {num_seen} frames"
-            )
+        _check_all_come(waiting, num_seen)
+
+
+def _check_all_come(frames: Iterable[int], num_frames: int) -> None:
+    """Raise ValueError for prompts on frames that the video does not have."""
+    never = sorted(frame for frame in frames if not 0 <= frame < num_frames)
+    if never:
+        raise ValueError(f"prompts for frames {never}: the video has {num_frames} frames")

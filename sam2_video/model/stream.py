@@ -12,9 +12,10 @@ from transformers import Sam2VideoModel
 from sam2_video.model.heads import FrameFeatures
 from sam2_video.model.memory import MemoryBank
 from sam2_video.model.tracker import track_frame
-from sam2_video.structures import Prompt
+from sam2_video.structures import FrameOutput, Prompt
 
 BOX_CORNER_LABELS = (2, 3)
+POINT_LABELS = (1, 0, -1)
 
 
 @dataclass(frozen=True)
@@ -22,7 +23,10 @@ class ObjectPrompt:
     """How one object is shown on one frame, in pixels of that frame.
 
     Exactly one of: `mask` (non-zero = object); `box` (x0, y0, x1, y1); `points` (x, y) with
-    `labels` (1 on the object, 0 beside it).
+    `labels` (1 on the object, 0 beside it, -1 no point at all).
+
+    Raises:
+        ValueError: not exactly one of them, or one that makes no sense.
     """
 
     object_id: int
@@ -33,15 +37,30 @@ class ObjectPrompt:
     labels: Sequence[int] | None = None
 
     def __post_init__(self) -> None:
-        where = f"prompt of object {self.object_id} on frame {self.frame}"
+        problem = self._find_problem()
+        if problem is not None:
+            raise ValueError(f"prompt of object {self.object_id} on frame {self.frame}: {problem}")
+
+    def _find_problem(self) -> str | None:
         given = sum(x is not None for x in (self.mask, self.box, self.points))
         if given != 1:
-            raise ValueError(f"{where}: got {given} of mask, box, points; expected exactly one")
-        if self.points is not None and len(self.labels or ()) != len(self.points):
-            raise ValueError(
-                f"{where}: got {len(self.points)} points and {len(self.labels or ())} labels; "
-                "expected one label (1 or 0) for each point"
-            )
+            return f"got {given} of mask, box, points; expected exactly one"
+        if self.box is not None and len(self.box) != 4:
+            return f"got the box {tuple(self.box)}; expected x0, y0, x1, y1"
+        return None if self.points is None else _find_point_problem(self.points, self.labels or ())
+
+
+def _find_point_problem(points: Sequence[Sequence[float]], labels: Sequence[int]) -> str | None:
+    if not len(points):
+        return "got no points; expected at least one"
+    for point in points:
+        if len(point) != 2:
+            return f"got the point {tuple(point)}; expected x, y"
+    if len(labels) != len(points):
+        return f"got {len(points)} points and {len(labels)} labels; expected as many of both"
+    if not set(labels) <= set(POINT_LABELS):
+        return f"got labels {list(labels)}; expected 1 (on the object), 0 (beside it), -1 (padding)"
+    return None
 
 
 @dataclass(frozen=True)
@@ -103,37 +122,14 @@ class StreamTracker:
         self, features: FrameFeatures, size: tuple[int, int], prompts: Sequence[ObjectPrompt]
     ) -> TrackedFrame:
         """Track one frame of (height, width) `size`, given its features and its prompts."""
-        work = self._schedule(prompts, size)
-        self._cohorts = []
+        tracked = [self._track(cohort, features) for cohort in self._schedule(prompts, size)]
+        self._cohorts = [cohort for cohort, _ in tracked]
         logits: dict[int, Tensor] = {}
         scores: dict[int, Tensor] = {}
-        for cohort in work:
-            output, entry = track_frame(
-                self._network,
-                features.select(
-                    torch.zeros(
-                        len(cohort.object_ids), dtype=torch.long, device=self._network.device
-                    )
-                ),
-                cohort.bank,
-                self._index,
-                cohort.object_ids,
-                cohort.prompt,
-                self._num_frames,
-                is_training=False,
-                is_memory_needed=self._is_memory_used,
-            )
-            bank = cohort.bank
-            if self._is_memory_used:
-                bank = bank.append(entry).forget(
-                    self._index,
-                    self._network.num_maskmem,
-                    self._network.config.max_object_pointers_in_encoder,
-                )
-            self._cohorts.append(_Cohort(cohort.object_ids, bank))
+        for _, output in tracked:
             at_size = F.interpolate(output.best_mask_logits.unsqueeze(1), size, mode="bilinear")
-            logits |= dict(zip(cohort.object_ids, at_size.squeeze(1), strict=True))
-            scores |= dict(zip(cohort.object_ids, output.object_score_logits, strict=True))
+            logits |= dict(zip(output.objects, at_size.squeeze(1), strict=True))
+            scores |= dict(zip(output.objects, output.object_score_logits, strict=True))
         names = tuple(sorted(logits))
         empty = torch.zeros(0, *size, device=self._network.device)
         frame = TrackedFrame(
@@ -145,11 +141,35 @@ class StreamTracker:
         self._index += 1
         return frame
 
+    def _track(self, cohort: _Cohort, features: FrameFeatures) -> tuple[_Cohort, FrameOutput]:
+        """Track one cohort on this frame; return it with its memory of the frame."""
+        network = self._network
+        rows = torch.zeros(len(cohort.object_ids), dtype=torch.long, device=network.device)
+        output, entry = track_frame(
+            network,
+            features.select(rows),
+            cohort.bank,
+            self._index,
+            cohort.object_ids,
+            cohort.prompt,
+            self._num_frames,
+            is_training=False,
+            is_memory_needed=self._is_memory_used,
+        )
+        bank = cohort.bank
+        if self._is_memory_used:
+            max_pointers = network.config.max_object_pointers_in_encoder
+            bank = bank.append(entry).forget(self._index, network.num_maskmem, max_pointers)
+        return _Cohort(cohort.object_ids, bank), output
+
     def _schedule(self, prompts: Sequence[ObjectPrompt], size: tuple[int, int]) -> list[_Cohort]:
         """Return the cohorts of this frame: those that go on, then the newly prompted."""
         prompted = {prompt.object_id for prompt in prompts}
         if len(prompted) < len(prompts):
-            raise ValueError(f"frame {self._index}: got several prompts for one object")
+            raise ValueError(
+                f"frame {self._index}: got {len(prompts)} prompts for the objects "
+                f"{sorted(prompted)}; expected one for each"
+            )
         memories = {
             name: cohort.bank.select([row])
             for cohort in self._cohorts

@@ -45,16 +45,16 @@ def track_frame(
     Returns:
         The output, and the entry to append to the bank.
     """
-    is_given = prompt is not None and prompt.masks is not None
-    if is_given:
-        heads = adopt_mask(network, features, prompt.masks, is_training)
+    given = None if prompt is None else prompt.masks
+    if given is not None:
+        heads = adopt_mask(network, features, given, is_training)
     else:
         heads = _decode_with_memory(
             network, features, bank, frame, prompt, num_frames, is_training, is_reverse
         )
     memory = None
     if is_memory_needed:
-        is_binary = prompt is not None and not is_given and not is_training
+        is_binary = prompt is not None and given is None and not is_training
         memory = encode_memory(network, features, heads, is_binary)
     output = FrameOutput(
         frame=frame,
@@ -64,7 +64,7 @@ def track_frame(
         object_score_logits=heads.object_score_logits,
         best=heads.best,
         pointers=heads.pointers,
-        is_given=is_given,
+        is_given=given is not None,
     )
     return output, MemoryEntry(frame, prompt is not None, memory, heads.pointers)
 

@@ -1,14 +1,10 @@
-"""What happens around the training steps: stopping, checkpoints, throughput, random states."""
+"""What happens around the training steps: best weights, failed batches, speed, limits."""
 
-import random
-import signal
+import math
 import time
-from collections.abc import Callable
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
-import numpy as np
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from loguru import logger
@@ -18,98 +14,46 @@ from sam2_video.structures import ClipBatch
 from sam2_video.training.failure import save_batch
 from sam2_video.training.trainer import MemoryTuner, NonFiniteLossError
 
-LAST = "last.ckpt"
-
-
-class TrainingInterruptedError(Exception):
-    """The user, or the system, asked the run to stop; its state is saved."""
-
 
 class BestWeights(Callback):
     """Keeps the weights of the best validation as `best_model.pth`, in Meta's form.
 
-    Without validation the last weights are the best that there are.
+    The validation before training counts, as step 0. Without any validation the last weights are
+    the best that there are.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self.best: float | None = None
-        self.best_epoch: int | None = None
+        self.best_step: int | None = None
 
     def state_dict(self) -> dict[str, Any]:
         """Return what a resumed run must know."""
-        return {"best": self.best, "best_epoch": self.best_epoch}
+        return {"best": self.best, "best_step": self.best_step}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Take over the best of the run that is continued."""
-        self.best, self.best_epoch = state_dict["best"], state_dict["best_epoch"]
+        self.best, self.best_step = state_dict["best"], state_dict["best_step"]
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Write the weights when they are the best so far."""
-        value = trainer.callback_metrics.get("val/J")
-        if trainer.sanity_checking or value is None or torch.isnan(value):
-            return
-        if self.best is None or float(value) > self.best:
-            self.best, self.best_epoch = float(value), trainer.current_epoch
-            self._write(trainer, pl_module)
+        value = float(trainer.callback_metrics["val/J"])
+        if math.isfinite(value) and (self.best is None or value > self.best):
+            self.best, self.best_step = value, trainer.global_step
+            self.write(trainer, pl_module)
 
-    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Write the last weights where nothing was validated."""
-        if self.best is None:
-            self._write(trainer, pl_module)
-
-    def _write(self, trainer: Trainer, pl_module: LightningModule) -> None:
+    def write(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Write the present weights."""
         assert isinstance(pl_module, MemoryTuner)
         if trainer.is_global_zero:
             write_meta(pl_module.model.network, self.path)
 
 
-class StopOnSignal(Callback):
-    """Ctrl-C and SIGTERM save the whole state between two steps and end the run."""
-
-    def __init__(self, checkpoint_dir: Path) -> None:
-        self.checkpoint_dir = checkpoint_dir
-        self._received: int | None = None
-        self._previous: dict[int, Callable[..., Any] | int | None] = {}
-
-    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Listen."""
-        for number in (signal.SIGINT, signal.SIGTERM):
-            self._previous[number] = signal.signal(number, self._receive)
-
-    def _receive(self, number: int, frame: FrameType | None) -> None:
-        if self._received is not None:
-            raise KeyboardInterrupt
-        self._received = number
-        logger.warning("stopping after this step; once more stops at once, without saving")
-
-    def on_train_batch_end(
-        self,
-        trainer: Trainer,
-        pl_module: LightningModule,
-        outputs: Any,  # noqa: ANN401
-        batch: ClipBatch,
-        batch_idx: int,
-    ) -> None:
-        """Save and stop, at the end of an accumulation: half a step cannot be continued."""
-        is_whole_step = (batch_idx + 1) % trainer.accumulate_grad_batches == 0
-        if self._received is None or not (is_whole_step or trainer.is_last_batch):
-            return
-        trainer.save_checkpoint(self.checkpoint_dir / LAST)
-        raise TrainingInterruptedError(f"stopped at step {trainer.global_step}")
-
-    def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Give the signals back."""
-        for number, handler in self._previous.items():
-            signal.signal(number, handler)
-        self._previous.clear()
-
-
 class NonFiniteGuard(Callback):
     """Keeps the batch whose loss was not finite, so that it can be replayed."""
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    def __init__(self, output_dir: Path) -> None:
+        self.output_dir = output_dir
         self._batch: ClipBatch | None = None
 
     def on_train_batch_start(
@@ -122,25 +66,57 @@ class NonFiniteGuard(Callback):
         self, trainer: Trainer, pl_module: LightningModule, exception: BaseException
     ) -> None:
         """Save the batch and the weights that failed on it."""
-        if isinstance(exception, NonFiniteLossError) and self._batch is not None:
-            path = self.path.with_stem(f"{self.path.stem}_rank{trainer.global_rank}")
+        if not isinstance(exception, NonFiniteLossError) or self._batch is None:
+            return
+        if exception.is_here:
+            path = self.output_dir / f"failed_batch_rank{trainer.global_rank}.pt"
             save_batch(path, self._batch, pl_module.state_dict())
-            logger.error(f"the batch and the weights are in {path}; load_batch() reads them")
+            logger.error(
+                f"the batch and the weights are in {path}; sam2_video.training.failure.load_batch "
+                "reads them"
+            )
 
 
-class Throughput(Callback):
-    """Logs clips/s and the peak memory, and adds up what the summary needs."""
+class StepLog(Callback):
+    """Logs each optimisation step, once, whole, with its rate, its speed and the memory.
+
+    Not by Lightning's way, which logs after the callbacks: a run that is stopped by one of them
+    would lose its last step. The row of a step is that of the weights before it.
+    """
 
     def __init__(self) -> None:
         self.num_clips = 0
         self.seconds = 0.0
         self._start = 0.0
+        self._num_clips_of_step = 0
+        self._rate = 0.0
+
+    @property
+    def clips_per_second(self) -> float | None:
+        """Return the mean over all steps, without validation; None before the first."""
+        return self.num_clips / self.seconds if self.seconds else None
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the sums of the run so far."""
+        return {"num_clips": self.num_clips, "seconds": self.seconds}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on adding."""
+        self.num_clips, self.seconds = state_dict["num_clips"], state_dict["seconds"]
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Start the clock of a run that goes on in the middle of an epoch."""
+        self._start = time.perf_counter()
+
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Start the clock, which waits for data too."""
+        self._start = time.perf_counter()
 
     def on_train_batch_start(
         self, trainer: Trainer, pl_module: LightningModule, batch: ClipBatch, batch_idx: int
     ) -> None:
-        """Start the clock of a step."""
-        self._start = time.perf_counter()
+        """Keep the rate of the step: the schedule moves on before the step's end is told."""
+        self._rate = trainer.optimizers[0].param_groups[0]["lr"]
 
     def on_train_batch_end(
         self,
@@ -150,13 +126,29 @@ class Throughput(Callback):
         batch: ClipBatch,
         batch_idx: int,
     ) -> None:
-        """Log the step's speed and the memory."""
-        seconds = time.perf_counter() - self._start
-        num_clips = batch.num_clips * trainer.world_size
-        self.num_clips += num_clips
+        """Log, at the end of an accumulation."""
+        self._num_clips_of_step += batch.num_clips * trainer.world_size
+        if not ends_step(trainer, batch_idx):
+            return
+        assert isinstance(pl_module, MemoryTuner)
+        metrics = pl_module.step_metrics()
+        now = time.perf_counter()
+        seconds, self._start = now - self._start, now
+        self.num_clips += self._num_clips_of_step
         self.seconds += seconds
-        pl_module.log("clips/s", num_clips / seconds, prog_bar=True, batch_size=1)
-        pl_module.log("memory_gb", peak_memory_gb(), prog_bar=True, batch_size=1)
+        metrics["clips/s"] = self._num_clips_of_step / seconds
+        metrics["memory_gb"] = peak_memory_gb()
+        self._num_clips_of_step = 0
+        for name in ("train/loss", "train/J", "clips/s", "memory_gb"):
+            pl_module.log(name, metrics[name], prog_bar=True, logger=False, batch_size=1)
+        metrics |= {"lr-AdamW": self._rate, "epoch": float(trainer.current_epoch)}
+        for log in trainer.loggers:
+            log.log_metrics(metrics, step=trainer.global_step - 1)
+
+
+def ends_step(trainer: Trainer, batch_idx: int) -> bool:
+    """Say whether the weights have just been changed: an epoch's last batch ends a step too."""
+    return (batch_idx + 1) % trainer.accumulate_grad_batches == 0 or trainer.is_last_batch
 
 
 def peak_memory_gb() -> float:
@@ -170,25 +162,37 @@ def peak_memory_gb() -> float:
     return int(peak.split()[1]) * 1024 / 1e9
 
 
-class RandomStates(Callback):
-    """Carries every global random state through a resume: dropout draws from them."""
+class StopAtLimit(Callback):
+    """Ends training, as if done, after a number of steps or minutes of this process.
 
-    def state_dict(self) -> dict[str, Any]:
-        """Return the states as plain values, which a weights-only reader accepts."""
-        name, keys, position, has_gauss, cached = np.random.get_state()  # noqa: NPY002
-        return {
-            "python": random.getstate(),
-            "numpy": (name, torch.from_numpy(np.asarray(keys).copy()), position, has_gauss, cached),
-            "torch": torch.get_rng_state(),
-            "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
-        }
+    An epoch that is cut short counts as an epoch. Lightning's own `max_steps` is not used: with
+    it, a run that is resumed at the end of an epoch takes that epoch for unfinished.
+    """
 
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Set the states of the run that is continued."""
-        version, values, gauss = state_dict["python"]
-        random.setstate((version, tuple(values), gauss))
-        name, keys, *rest = state_dict["numpy"]
-        np.random.set_state((name, keys.numpy(), *rest))  # noqa: NPY002
-        torch.set_rng_state(state_dict["torch"].cpu())
-        if len(state_dict["cuda"]) == torch.cuda.device_count():
-            torch.cuda.set_rng_state_all([state.cpu() for state in state_dict["cuda"]])
+    def __init__(self, max_steps: int, max_minutes: float | None) -> None:
+        self.max_steps = max_steps
+        self.max_minutes = max_minutes
+        self._start = time.monotonic()
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Start the clock."""
+        self._start = time.monotonic()
+
+    def on_train_batch_end(
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        outputs: Any,  # noqa: ANN401
+        batch: ClipBatch,
+        batch_idx: int,
+    ) -> None:
+        """Ask for the end once a limit is reached, at the end of an accumulation."""
+        if not ends_step(trainer, batch_idx):
+            return
+        is_reached = 0 < self.max_steps <= trainer.global_step
+        if self.max_minutes is not None:
+            is_late = time.monotonic() - self._start >= 60 * self.max_minutes
+            # clocks differ, and processes must stop at the same step
+            is_reached |= trainer.strategy.reduce_boolean_decision(is_late, all=False)
+        if is_reached:
+            trainer.should_stop = True

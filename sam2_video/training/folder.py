@@ -1,38 +1,69 @@
 """The folder of a run: who may write there, and the files that are written whole or not at all."""
 
 import csv
+import errno
 import io
 import json
+import math
 import os
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 CONFIG, METRICS_CSV, SUMMARY = "config.yaml", "metrics.csv", "training_metrics.json"
-BEST, CHECKPOINTS, LAST = "best_model.pth", "checkpoints", "last.ckpt"
+LOG, TENSORBOARD = "train.log", "tensorboard"
+CHECKPOINTS, LAST, BEST = "checkpoints", "last.ckpt", "best_model.pth"
+
+_RANKS = ("RANK", "LOCAL_RANK", "NODE_RANK", "GROUP_RANK", "SLURM_PROCID")
+_CANNOT_WRITE = {
+    getattr(errno, name)
+    for name in ("ENOSPC", "EDQUOT", "EFBIG", "EROFS", "EACCES", "EPERM", "ENOTDIR", "ENAMETOOLONG")
+    if hasattr(errno, name)
+}
 
 
 def is_main_process() -> bool:
     """Say whether this process is the one that writes (rank 0 of all machines)."""
-    ranks = (os.environ.get(name, "0") for name in ("RANK", "LOCAL_RANK", "SLURM_PROCID"))
-    return all(rank == "0" for rank in ranks)
+    return all(os.environ.get(name, "0") == "0" for name in _RANKS)
 
 
-def claim(output_dir: Path) -> None:
-    """Make the folder of a new run.
+def check_free(output_dir: Path) -> None:
+    """Refuse a folder that a new run must not write to; a start that left no state is no run.
 
     Raises:
         ValueError: it already holds a run, or is a file.
     """
     if output_dir.is_file():
         raise ValueError(f"output_dir: {output_dir} is a file; give another --output-dir")
-    holds_run = (output_dir / CONFIG).exists() or (output_dir / CHECKPOINTS).exists()
-    if holds_run:
+    state = sorted((output_dir / CHECKPOINTS).glob("*.ckpt"))
+    if state:
         raise ValueError(
             f"output_dir: {output_dir} already holds a run; continue it with --resume "
             f"{output_dir}, or give another --output-dir"
         )
-    (output_dir / CHECKPOINTS).mkdir(parents=True)
+
+
+def claim(output_dir: Path) -> None:
+    """Make the folder of a new run, without what an earlier start has left there."""
+    (output_dir / CHECKPOINTS).mkdir(parents=True, exist_ok=True)
+    if (output_dir / CONFIG).is_file():
+        for name in (METRICS_CSV, SUMMARY, LOG, f"{CHECKPOINTS}/{BEST}"):
+            (output_dir / name).unlink(missing_ok=True)
+        shutil.rmtree(output_dir / TENSORBOARD, ignore_errors=True)
+
+
+def cannot_write(error: OSError, output_dir: Path) -> ValueError | None:
+    """Return what to tell of a failure to write a run's folder; None for any other failure."""
+    is_inside = error.filename is None or output_dir in Path(str(error.filename)).parents
+    if error.errno not in _CANNOT_WRITE or not (is_inside or error.filename == str(output_dir)):
+        return None
+    where = output_dir if error.filename is None else error.filename
+    has_state = (output_dir / CHECKPOINTS / LAST).is_file()
+    return ValueError(
+        f"output_dir: cannot write {where} ({error.strerror}); make room or give another "
+        f"--output-dir{f', and go on with --resume {output_dir}' if has_state else ''}"
+    )
 
 
 def find_resume(resume: str) -> tuple[Path, Path]:
@@ -51,6 +82,12 @@ def find_resume(resume: str) -> tuple[Path, Path]:
     return checkpoint, folder.parent if folder.name == CHECKPOINTS else folder
 
 
+def is_finished(output_dir: Path) -> bool:
+    """Say whether the run in a folder came to its end."""
+    path = output_dir / SUMMARY
+    return path.is_file() and json.loads(path.read_text(encoding="utf-8"))["is_finished"] is True
+
+
 def write_whole(path: Path, text: str) -> None:
     """Write a text file through a temporary name."""
     part = path.with_name(f".{path.name}.part")
@@ -59,18 +96,27 @@ def write_whole(path: Path, text: str) -> None:
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
-    """Write JSON, whole or not at all."""
-    write_whole(path, json.dumps(content, indent=2) + "\n")
+    """Write JSON, whole or not at all; a number that is none becomes null, which JSON knows."""
+    write_whole(path, json.dumps(_plain(content), indent=2, allow_nan=False) + "\n")
+
+
+def _plain(value: Any) -> Any:  # noqa: ANN401 (whatever JSON can hold)
+    if isinstance(value, Mapping):
+        return {name: _plain(inner) for name, inner in value.items()}
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return str(value) if isinstance(value, Path) else value
 
 
 def write_rows(path: Path, rows: list[dict[str, float]]) -> None:
     """Write rows of metrics as CSV; a metric that a row lacks is left empty."""
-    names = ["step", "epoch"]
-    names += sorted({name for row in rows for name in row} - set(names))
+    counts = ["step", "epoch"]
+    names = counts + sorted({name for row in rows for name in row} - set(counts))
     buffer = io.StringIO()
     writer = csv.DictWriter(buffer, names, lineterminator="\n")
     writer.writeheader()
-    writer.writerows(rows)
+    for row in rows:
+        writer.writerow(row | {name: int(row[name]) for name in counts if name in row})
     write_whole(path, buffer.getvalue())
 
 

@@ -1,11 +1,14 @@
 """What a run tells its user: the log, the table of what learns, the data, the outcome."""
 
-import os
+import logging
 import sys
-from importlib.util import find_spec
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from lightning.pytorch import Trainer
+from lightning.pytorch.callbacks import EarlyStopping
 from loguru import logger
 from rich.console import Console
 from rich.table import Table
@@ -13,27 +16,110 @@ from rich.table import Table
 from sam2_video.data.datamodule import ClipDataModule
 from sam2_video.model.sam2 import SAM2Model
 from sam2_video.model.trainable import summarise
-
-if TYPE_CHECKING:
-    from sam2_video.training.run import TrainResult
+from sam2_video.training import folder
+from sam2_video.training.summary import TrainResult
 
 NATIVE_SIDE = 1024
+TERMINAL_FORMAT = "<level>{level: <7}</level> {message}"
+FILE_FORMAT = "{time:YYYY-MM-DD HH:mm:ss} {level: <7} {message}"
+NOISE = (
+    # frozen modules are in eval mode on purpose
+    r".*module\(s\) in eval mode at the start of training",
+    # inside Lightning
+    r".*LeafSpec.*is deprecated",
+    # dataset.num_workers is chosen by the number of cores
+    r".*does not have many workers",
+    # prompts decide which weights get a gradient: some steps have none without
+    r".*find_unused_parameters=True was specified in DDP constructor",
+    # the loss scale of 16-mixed starts too high, so that its first steps are skipped
+    r".*`lr_scheduler\.step\(\)` before `optimizer\.step\(\)`",
+    # the layout of a depthwise convolution's gradient, which is copied
+    r"Grad strides do not match bucket view strides",
+    # RegionSimilarity adds up over the processes itself
+    r"It is recommended to use `self\.log\('val/J', \.\.\., sync_dist=True\)`",
+    # a process may have no video of its own to validate
+    r".*``compute`` method of metric RegionSimilarity was called before the ``update``",
+)
 
 
-def open_log(output_dir: Path, is_debug: bool) -> list[int]:
-    """Send log lines to the terminal and to `train.log`; return the handles for `close_log`."""
-    level = "DEBUG" if is_debug else "INFO"
-    logger.remove()
-    terminal = logger.add(sys.stderr, level=level, format="<level>{level: <7}</level> {message}")
-    file = logger.add(output_dir / "train.log", level=level, enqueue=False)
-    return [terminal, file]
+class RunLog:
+    """The log of a run: on the terminal at once, in `train.log` from when its folder is claimed.
+
+    Only the main process speaks; the others tell errors alone. loguru's own handler, whose number
+    starts as 0, stands aside meanwhile; handlers of a program that calls us stay.
+    """
+
+    default_handler = 0
+
+    def __init__(self, is_debug: bool) -> None:
+        self._level = "DEBUG" if is_debug else "INFO"
+        self._early: list[str] = []
+        self._sinks: list[int] = []
+
+    def __enter__(self) -> "RunLog":
+        self._has_default = _remove(RunLog.default_handler)
+        level = self._level if folder.is_main_process() else "ERROR"
+        self._sinks = [
+            logger.add(
+                _write_to_terminal,
+                level=level,
+                format=TERMINAL_FORMAT,
+                colorize=sys.stderr.isatty(),
+            )
+        ]
+        if folder.is_main_process():
+            self._sinks.append(logger.add(self._early.append, level=level, format=FILE_FORMAT))
+        return self
+
+    def open_file(self, output_dir: Path) -> None:
+        """Go on in `train.log`, below what has been said so far."""
+        path = output_dir / folder.LOG
+        with path.open("a", encoding="utf-8") as file:
+            file.writelines(self._early)
+        _remove(self._sinks.pop())
+        self._sinks.append(logger.add(path, level=self._level, format=FILE_FORMAT))
+
+    def __exit__(self, *exception: object) -> None:
+        for sink in self._sinks:
+            _remove(sink)
+        if self._has_default:
+            RunLog.default_handler = logger.add(sys.stderr)
 
 
-def close_log(handles: list[int]) -> None:
-    """Close what `open_log` opened and log to the terminal again."""
-    for handle in handles:
-        logger.remove(handle)
-    logger.add(sys.stderr)
+def _write_to_terminal(line: str) -> None:
+    # sys.stderr is looked up for each line: a progress bar puts itself in its place
+    sys.stderr.write(line)
+
+
+def _remove(sink: int) -> bool:
+    try:
+        logger.remove(sink)
+    except ValueError:
+        return False
+    return True
+
+
+@contextmanager
+def without_noise(*, is_debug: bool) -> Iterator[None]:
+    """Keep back what Lightning and torch say of things that a user cannot, or need not, change."""
+    lightning_log = logging.getLogger("lightning.pytorch")
+    fabric_log = logging.getLogger("lightning.fabric")
+    levels = lightning_log.level, fabric_log.level
+    with warnings.catch_warnings():
+        if not is_debug:
+            # devices, precision, tips: what matters of it is in our own lines
+            lightning_log.setLevel(logging.WARNING)
+            fabric_log.setLevel(logging.WARNING)
+            for message in NOISE:
+                warnings.filterwarnings("ignore", message)
+            if not folder.is_main_process():
+                # the main process says the same
+                warnings.simplefilter("ignore")
+        try:
+            yield
+        finally:
+            lightning_log.setLevel(levels[0])
+            fabric_log.setLevel(levels[1])
 
 
 def describe_model(model: SAM2Model) -> None:
@@ -51,7 +137,7 @@ def describe_model(model: SAM2Model) -> None:
     learning = sum(line.num_trainable for line in lines)
     table.add_section()
     table.add_row("all", f"{total:,}", f"{learning:,}")
-    console = Console(width=72)
+    console = Console(width=100)
     with console.capture() as captured:
         console.print(table)
     logger.info(f"what learns:\n{captured.get().rstrip()}")
@@ -62,42 +148,50 @@ def describe_model(model: SAM2Model) -> None:
         )
 
 
-def describe_data(datamodule: ClipDataModule, image_size: tuple[int, int]) -> None:
+def describe_data(datamodule: ClipDataModule) -> None:
     """Say how many videos are trained and validated on."""
     train, validation = datamodule.train_videos, datamodule.val_videos
     frames = sum(video.num_frames for video in train)
     logger.info(
-        f"training on {len(train)} videos ({frames} frames), validating on {len(validation)} "
-        f"whole videos"
+        f"training on {len(train)} videos ({frames} frames), validating on {len(validation)}, "
+        "each from its first frame to its last"
     )
     if not validation:
         logger.warning("no validation (dataset.val_fraction is 0): best_model.pth = last weights")
 
 
-def why_no_wandb() -> str | None:
-    """Return why Weights & Biases cannot be used; None where it can."""
-    if find_spec("wandb") is None:
-        return "the wandb package is not installed (pip install sam2-video-training[wandb])"
-    if os.environ.get("WANDB_MODE") in ("offline", "disabled"):
-        return None
-    netrc = Path.home() / ".netrc"
-    if "WANDB_API_KEY" not in os.environ and not (
-        netrc.is_file() and "wandb" in netrc.read_text(errors="replace")
-    ):
-        return "nobody is logged in (wandb login, or WANDB_API_KEY)"
-    return None
+def describe_stop(reason: str, output_dir: Path) -> None:
+    """Say how a run that was asked to stop can go on."""
+    if (output_dir / folder.CHECKPOINTS / folder.LAST).is_file():
+        logger.warning(f"{reason}; go on with --resume {output_dir}")
+    else:
+        logger.warning(f"{reason}, before training; there is nothing to resume, start again")
 
 
-def conclude(result: "TrainResult") -> None:
+def describe_end(trainer: Trainer) -> None:
+    """Say why training ended where it did not go through all epochs."""
+    stops = [c for c in trainer.early_stopping_callbacks if isinstance(c, EarlyStopping)]
+    if any(stop.stopped_epoch for stop in stops):
+        logger.info(
+            f"stopped early after epoch {trainer.current_epoch}: {stops[0].patience} validations "
+            "without a better J (trainer.early_stopping)"
+        )
+    elif trainer.current_epoch < (trainer.max_epochs or 0):
+        logger.info(
+            f"stopped at step {trainer.global_step}, in epoch {trainer.current_epoch}: "
+            "trainer.max_steps or trainer.max_time_minutes is reached"
+        )
+
+
+def conclude(result: TrainResult) -> None:
     """Say what came of the run, also when training did not help."""
     if not result.is_finished:
         return
-    if result.before is None or result.best is None or result.last is None:
-        logger.info(f"done; nothing was validated. Weights: {result.best_model}")
+    if result.best is None or result.last is None:
+        logger.info(f"done; nothing was validated. Last weights: {result.best_model}")
         return
-    logger.info(
-        f"validation J: before {result.before:.3f}, best {result.best:.3f}, last {result.last:.3f}"
-    )
-    if result.best <= result.before:
+    before = "" if result.before is None else f"before {result.before:.3f}, "
+    logger.info(f"validation J: {before}best {result.best:.3f}, last {result.last:.3f}")
+    if result.before is not None and result.best <= result.before:
         logger.warning("training did not help: no validation was better than before training")
     logger.info(f"best weights: {result.best_model}")

@@ -1,6 +1,8 @@
 """A Lightning logger that keeps `metrics.csv`: one row a step, every metric a column."""
 
 import argparse
+import math
+import time
 from pathlib import Path
 from typing import Any
 
@@ -9,21 +11,31 @@ from lightning.pytorch.utilities import rank_zero_only
 
 from sam2_video.training.folder import read_rows, write_rows
 
+MAX_SHARE_OF_TIME = 0.01
+LEAST_SECONDS = 5.0
+
 
 class MetricsCsv(Logger):
     """Keeps all metrics of a run in one table, also over a resume (Lightning's CSV restarts it).
 
-    Rows after `first_step` of a file that is there are dropped: a resumed run makes them again.
+    The row of a step holds what was measured with the weights that have taken so many steps: the
+    validation of these weights, and the losses of the step that follows. Of a file that is there,
+    a run that is resumed at `first_step` keeps what it does not measure again.
     """
 
     def __init__(self, path: Path, first_step: int | None = None) -> None:
         super().__init__()
         self.path = path
         self._rows: dict[int, dict[str, float]] = {}
+        self._written = -math.inf
+        self._pause = LEAST_SECONDS
         if first_step is not None:
-            self._rows = {
-                int(row["step"]): row for row in read_rows(path) if row["step"] < first_step
-            }
+            for row in read_rows(path):
+                if row["step"] < first_step:
+                    self._rows[int(row["step"])] = row
+                elif row["step"] == first_step and "val/J" in row:
+                    kept = {name: row[name] for name in ("step", "epoch", "val/J")}
+                    self._rows[first_step] = kept
 
     @property
     def name(self) -> str:
@@ -51,17 +63,26 @@ class MetricsCsv(Logger):
 
     @rank_zero_only
     def log_metrics(self, metrics: dict[str, float], step: int | None = None) -> None:
-        """Add metrics to the row of a step."""
-        row = self._rows.setdefault(step or 0, {"step": step or 0})
-        row |= {name: float(value) for name, value in metrics.items()}
+        """Add metrics to the row of a step, and write the table now and then.
+
+        A metric that is not a number had nothing to measure, and is left empty.
+        """
+        assert step is not None
+        row = self._rows.setdefault(step, {"step": float(step)})
+        row |= {name: float(value) for name, value in metrics.items() if not math.isnan(value)}
+        if time.monotonic() - self._written > self._pause:
+            self.save_table()
 
     @rank_zero_only
-    def save(self) -> None:
-        """Write the table."""
+    def save_table(self) -> None:
+        """Write the table, whole, which takes the longer the longer the run."""
         if self._rows:
+            start = time.monotonic()
             write_rows(self.path, self.rows)
+            self._written = time.monotonic()
+            self._pause = max(LEAST_SECONDS, (self._written - start) / MAX_SHARE_OF_TIME)
 
     @rank_zero_only
     def finalize(self, status: str) -> None:
         """Write the table at the end."""
-        self.save()
+        self.save_table()

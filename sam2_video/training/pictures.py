@@ -9,6 +9,7 @@ from torch import Tensor
 
 from sam2_video.data.video import Video
 from sam2_video.evaluation import VideoScore
+from sam2_video.structures import PromptKind
 from sam2_video.visualise import draw_comparison, draw_curves
 
 NUM_VIDEOS, NUM_FRAMES = 3, 5
@@ -38,7 +39,10 @@ def keep_before(output_dir: Path, scores: Sequence[VideoScore]) -> None:
     if arrays:
         path = output_dir / BEFORE
         path.parent.mkdir(parents=True, exist_ok=True)
-        np.savez_compressed(path, **arrays)
+        part = path.with_stem(f"{path.stem}.part")
+        # the name of an array is that of its video, which may be anything
+        np.savez_compressed(part, **arrays)  # pyright: ignore[reportArgumentType]
+        part.replace(path)
 
 
 def _read_before(output_dir: Path, video_id: str) -> dict[int, Tensor] | None:
@@ -59,8 +63,10 @@ def draw(
     rows: Sequence[dict[str, float]],
     videos: Sequence[Video],
     scores: Sequence[VideoScore],
+    prompt_kind: PromptKind,
+    num_points: int,
 ) -> None:
-    """Draw the curves, and truth against masks before and after training."""
+    """Draw the curves, and prompt and truth against masks before and after training."""
     folder = output_dir / "pictures"
     folder.mkdir(parents=True, exist_ok=True)
     if rows:
@@ -79,6 +85,8 @@ def draw(
             after=score.masks,
             similarities=None,
             title=f"{video.video_id}: J {score.mean:.2f}",
+            prompt_kind=prompt_kind,
+            num_points=num_points,
         )
 
 

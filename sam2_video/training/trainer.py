@@ -5,9 +5,10 @@ from typing import Any
 
 import torch
 from lightning.pytorch import LightningModule
+from loguru import logger
 from torch import Tensor
 from torch import distributed as dist
-from torch.nn import functional as F
+from torch.nn.utils import clip_grad_norm_
 
 from sam2_video.config import LossConfig, PromptConfig, TrainerConfig
 from sam2_video.data.transforms import prepare_clips
@@ -17,35 +18,32 @@ from sam2_video.losses import ClipLoss, clip_loss
 from sam2_video.metrics import RegionSimilarity
 from sam2_video.model.sam2 import SAM2Model
 from sam2_video.prompts import draw_prompts
-from sam2_video.structures import OBJECT, ClipBatch, FrameOutput, ModelClips, PromptKind
+from sam2_video.structures import ClipBatch, ClipSource, FrameOutput, ModelClips, PromptKind
+from sam2_video.training.optimiser import build_optimiser, follow_settings
+from sam2_video.training.values import has_several_processes, step_values, sum_over_processes
+
+MOST_SKIPPED_STEPS = 32
+"""A loss scale that starts at 2^16 has become tiny after so many halvings: no overflow is left."""
 
 
 class NonFiniteLossError(ValueError):
-    """The loss of a batch is not a number: training must not go on."""
+    """The loss, or its gradient, is not a number: training must not go on.
 
-
-def learning_rate_factor(step: int, num_steps: int, settings: TrainerConfig) -> float:
-    """Return the share of the full learning rate at a step: linear warm-up, then the schedule.
-
-    >>> learning_rate_factor(0, 100, TrainerConfig(warmup_fraction=0.1))
-    0.1
+    With several processes all of them raise it; `is_here` where the numbers of this one are bad.
     """
-    num_warmup = math.ceil(settings.warmup_fraction * num_steps)
-    if step < num_warmup:
-        return (step + 1) / num_warmup
-    if settings.lr_scheduler == "constant":
-        return 1.0
-    progress = min((step - num_warmup) / max(num_steps - num_warmup, 1), 1.0)
-    floor = settings.min_lr_fraction
-    return floor + (1 - floor) * (1 + math.cos(math.pi * progress)) / 2
+
+    def __init__(self, message: str, *, is_here: bool) -> None:
+        super().__init__(message)
+        self.is_here = is_here
 
 
 class MemoryTuner(LightningModule):
     """Trains a `SAM2Model` on clips and scores it on whole videos.
 
-    Logs `train/loss`, every loss term, `train/J` (of the predictions, at the decoder's size) and
-    `val/J` (mean over objects at the videos' own size). `scores` are the last validation's, of
-    this process.
+    Measures `train/loss`, every loss term, `train/J` (of the predictions, at the decoder's size),
+    `gradient_norm` and `val/J` (mean over objects at the videos' own size), all of them over the
+    joined batch of all processes. `scores` are the last validation's, of this process;
+    `validated_step` is its optimisation step.
     """
 
     def __init__(
@@ -65,9 +63,17 @@ class MemoryTuner(LightningModule):
         self.validation_similarity = RegionSimilarity()
         self.scores: list[VideoScore] = []
         self.keep_frames: dict[str, tuple[int, ...]] = {}
+        self.validated_step: int | None = None
+        self._loss_names: list[str] = []
+        self._sums = torch.zeros(0)
+        self._gradient_norm = torch.zeros(())
+        self._num_skipped = 0
+        self._has_said_unsupervised = False
 
     def compute_loss(self, batch: ClipBatch) -> tuple[ClipLoss, list[FrameOutput], ModelClips]:
         """Draw prompts, track, and compute the loss of a batch."""
+        # dropout, too, follows from the clips: a resumed run, or a replay, draws the same
+        torch.manual_seed(batch.sources[0].seed)
         clips = prepare_clips(batch, self.model.image_size)
         object_clip = [
             index for index, source in enumerate(batch.sources) for _ in source.object_ids
@@ -78,14 +84,14 @@ class MemoryTuner(LightningModule):
         outputs = self.model(
             clips.pixels, clips.object_clip, prompts, self.truncate_memory_gradient
         )
-        is_distributed = dist.is_available() and dist.is_initialized()
+        is_joint = has_several_processes()
         loss = clip_loss(
             outputs,
             clips.targets,
             clips.labelled,
             self.losses,
-            reduce_count=_sum_over_ranks if is_distributed else None,
-            world_size=dist.get_world_size() if is_distributed else 1,
+            reduce_count=sum_over_processes if is_joint else None,
+            world_size=dist.get_world_size() if is_joint else 1,
         )
         return loss, outputs, clips
 
@@ -93,29 +99,103 @@ class MemoryTuner(LightningModule):
         """Return the loss of a batch.
 
         Raises:
-            NonFiniteLossError: the loss is not finite; names the clips.
+            NonFiniteLossError: the loss is not finite in some process; names the clips.
         """
         loss, outputs, clips = self.compute_loss(batch)
-        if not torch.isfinite(loss.total):
-            named = "; ".join(
-                f"video {source.video_id}, frames {source.frame_names[0]} .. "
-                f"{source.frame_names[-1]}, objects {list(source.object_ids)}"
-                for source in batch.sources
+        values = sum_over_processes(step_values(loss, outputs, clips))
+        # a sum over processes is finite in all of them or in none: none is left waiting
+        if not torch.isfinite(values[0]):
+            raise self._non_finite_loss(loss.total, batch)
+        self._loss_names = ["loss", *loss.terms]
+        self._sums = values if batch_idx % self.settings.accumulate == 0 else self._sums + values
+        if loss.total.requires_grad:
+            return loss.total
+        if not self._has_said_unsupervised:
+            self._has_said_unsupervised = True
+            logger.warning(
+                f"nothing is learned from a batch without any prediction ({_name(batch.sources)}): "
+                "its objects are only seen on the frame on which they are given"
             )
-            raise NonFiniteLossError(f"step {self.global_step}: the loss is {loss.total} ({named})")
-        values = {f"train/{name}": value for name, value in loss.terms.items()}
-        self.log_dict(values, batch_size=batch.num_clips)
-        self.log("train/loss", loss.total.detach(), prog_bar=True, batch_size=batch.num_clips)
-        similarity = predicted_similarity(outputs, clips)
-        self.log("train/J", similarity, prog_bar=True, batch_size=batch.num_clips)
-        return loss.total
+        # a graph all the same: backward is where the processes wait for each other
+        learning = next(p for p in self.parameters() if p.requires_grad)
+        return loss.total + 0.0 * learning.sum()
+
+    def step_metrics(self) -> dict[str, float]:
+        """Return what the last step measured: means over processes and accumulated batches."""
+        names = [f"train/{name}" for name in self._loss_names]
+        *losses, overlap, count, number = self._sums.tolist()
+        metrics = {name: loss / number for name, loss in zip(names, losses, strict=True)}
+        metrics["train/J"] = overlap / count if count else math.nan
+        metrics["gradient_norm"] = self._gradient_norm.item()
+        return metrics
+
+    def _non_finite_loss(self, total: Tensor, batch: ClipBatch) -> NonFiniteLossError:
+        """Return the error that names the clips of every process whose loss is not finite."""
+        is_here = not bool(torch.isfinite(total))
+        messages: list[str | None] = [
+            f"the loss is {total.item()} ({_name(batch.sources)})" if is_here else None
+        ]
+        if has_several_processes():
+            own = messages[0]
+            messages *= dist.get_world_size()
+            dist.all_gather_object(messages, own)
+        found = "; ".join(message for message in messages if message is not None)
+        return NonFiniteLossError(
+            f"step {self.global_step}: {found or 'the sum of the losses overflows'}; the weights "
+            "are unchanged. Lower trainer.lr, or try --precision bf16-mixed or 32-true",
+            is_here=is_here or not found,
+        )
+
+    def configure_gradient_clipping(
+        self,
+        optimizer: torch.optim.Optimizer,
+        gradient_clip_val: float | None = None,
+        gradient_clip_algorithm: str | None = None,
+    ) -> None:
+        """Bound the norm of the gradient, and keep it for the log.
+
+        Raises:
+            NonFiniteLossError: the gradient is not finite, and no loss scale is to blame.
+        """
+        learning = [p for p in self.parameters() if p.requires_grad]
+        norm = clip_grad_norm_(learning, self.settings.gradient_clip or math.inf)
+        if torch.isfinite(norm):
+            self._num_skipped, self._gradient_norm = 0, norm
+            return
+        # an overflow of scaled 16-bit gradients: the scaler skips the step and halves the scale
+        self._num_skipped += 1
+        has_scaler = self.trainer.precision == "16-mixed"
+        if not has_scaler or self._num_skipped > MOST_SKIPPED_STEPS:
+            raise NonFiniteLossError(
+                f"step {self.global_step}: the loss is finite but the norm of its gradient is "
+                f"{norm.item()}; the weights are unchanged. Lower trainer.lr, or try --precision "
+                "32-true; --debug names the operation",
+                is_here=True,
+            )
+
+    def on_train_start(self) -> None:
+        """Let a resumed run follow its own settings: a checkpoint brings the old rate along."""
+        schedule = self.lr_schedulers()
+        assert isinstance(schedule, torch.optim.lr_scheduler.LambdaLR)
+        follow_settings(schedule, self.settings)
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Keep which step was validated."""
+        checkpoint["validated_step"] = self.validated_step
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Take over which step was validated."""
+        self.validated_step = checkpoint["validated_step"]
 
     def on_validation_epoch_start(self) -> None:
-        """Forget the scores of the last validation."""
+        """Forget the scores of the last validation, also of one that was broken off."""
         self.scores = []
+        self.validation_similarity.reset()
 
-    def validation_step(self, video: Video, batch_idx: int) -> None:
-        """Track and score one whole video."""
+    def validation_step(self, video: Video | None, batch_idx: int) -> None:
+        """Track and score one whole video; None where other processes have one more."""
+        if video is None:
+            return
         score = evaluate_video(
             self.model,
             video,
@@ -129,57 +209,32 @@ class MemoryTuner(LightningModule):
             self.validation_similarity.update(values)
 
     def on_validation_epoch_end(self) -> None:
-        """Log the mean J over all objects of all videos of all processes."""
-        self.log("val/J", self.validation_similarity.compute(), prog_bar=True)
-        self.validation_similarity.reset()
+        """Log the mean J over all objects of all videos of all processes.
+
+        In the row of the number of steps that the weights have taken: 0 is before training.
+        """
+        similarity = self.validation_similarity.compute()
+        self.validated_step = self.trainer.global_step
+        self.log("val/J", similarity, prog_bar=True, logger=False)
+        row = {"val/J": similarity.item(), "epoch": float(self.trainer.current_epoch)}
+        for log in self.trainer.loggers:
+            log.log_metrics(row, step=self.validated_step)
 
     def configure_optimizers(self) -> Any:  # noqa: ANN401 (Lightning's own union of dictionaries)
-        """Return AdamW, without decay of biases, norms and embeddings, and its schedule."""
-        learning = [p for p in self.parameters() if p.requires_grad]
-        groups = [
-            {"params": [p for p in learning if p.ndim > 1]},
-            {"params": [p for p in learning if p.ndim <= 1], "weight_decay": 0.0},
-        ]
-        optimiser = torch.optim.AdamW(
-            [group for group in groups if group["params"]],
-            lr=self.settings.lr,
-            weight_decay=self.settings.weight_decay,
-        )
+        """Return AdamW, without decay of biases and norms, and its schedule."""
         num_steps = int(self.trainer.estimated_stepping_batches)
-        schedule = torch.optim.lr_scheduler.LambdaLR(
-            optimiser, lambda step: learning_rate_factor(step, num_steps, self.settings)
-        )
+        if self.settings.max_steps > 0:
+            num_steps = min(num_steps, self.settings.max_steps)
+        optimiser, schedule = build_optimiser(self.parameters(), self.settings, num_steps)
         return {
             "optimizer": optimiser,
             "lr_scheduler": {"scheduler": schedule, "interval": "step"},
         }
 
 
-def _sum_over_ranks(counts: Tensor) -> Tensor:
-    counts = counts.clone()
-    dist.all_reduce(counts)
-    return counts
-
-
-@torch.no_grad()
-def predicted_similarity(outputs: list[FrameOutput], clips: ModelClips) -> Tensor:
-    """Return the mean J of the predictions on frames that show the object, for the log.
-
-    At the mask decoder's size, ignoring ignore regions: quick, and close to the real one.
-    """
-    similarities, counts = [], []
-    for output in outputs:
-        if output.is_given:
-            continue
-        rows = torch.tensor(output.objects, device=clips.targets.device)
-        masks = output.best_mask_logits > 0
-        truth = (clips.targets[rows, output.frame] == OBJECT).unsqueeze(1).float()
-        truth = F.interpolate(truth, masks.shape[-2:], mode="nearest").squeeze(1) > 0
-        overlap = (masks & truth).sum((1, 2))
-        union = (masks | truth).sum((1, 2)).clamp(min=1)
-        counted = clips.labelled[rows, output.frame] & truth.flatten(1).any(1)
-        similarities.append((overlap / union * counted).sum())
-        counts.append(counted.sum())
-    if not counts:
-        return torch.zeros((), device=clips.targets.device)
-    return torch.stack(similarities).sum() / torch.stack(counts).sum().clamp(min=1)
+def _name(sources: tuple[ClipSource, ...]) -> str:
+    return "; ".join(
+        f"video {source.video_id}, frames {source.frame_names[0]} .. {source.frame_names[-1]}, "
+        f"objects {list(source.object_ids)}"
+        for source in sources
+    )

@@ -27,7 +27,10 @@ def jitter(model: SAM2Model, seed: int) -> None:
 
 
 def build_meta(model: SAM2Model, **settings: Any) -> torch.nn.Module:
-    """Return Meta's SAM2Train with the model's architecture, size and weights."""
+    """Return Meta's SAM2Train with the model's architecture, size and weights.
+
+    It corrects no frame by clicks, and keeps the frames it prompted in `conditioning_frames`.
+    """
     pytest.importorskip("training.model.sam2", reason="Meta's sam2 1.1.0 is not installed")
     import sam2
     from hydra.utils import instantiate
@@ -43,17 +46,16 @@ def build_meta(model: SAM2Model, **settings: Any) -> torch.nn.Module:
     for attention in ("self_attention", "cross_attention"):
         layer[attention]["dropout"] = 0.0
         layer[attention]["feat_sizes"] = [side, side]
-    settings = {
-        "num_frames_to_correct_for_train": 1,
-        "num_init_cond_frames_for_train": 1,
-    } | settings
+    settings = {"rand_init_cond_frames_for_train": False} | settings
     meta = instantiate(config, **settings)
     state = {name: tensor.clone() for name, tensor in model.network.state_dict().items()}
     meta.load_state_dict(to_meta(state), strict=True)
     prepare = meta.prepare_prompt_inputs
 
     def prepare_without_corrections(backbone_out: dict, batch: Any) -> dict:
-        return prepare(backbone_out, batch) | {"frames_to_add_correction_pt": []}
+        prepared = prepare(backbone_out, batch) | {"frames_to_add_correction_pt": []}
+        meta.conditioning_frames = prepared["init_cond_frames"]
+        return prepared
 
     meta.prepare_prompt_inputs = prepare_without_corrections
     return meta

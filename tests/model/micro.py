@@ -1,10 +1,13 @@
 """A jittered micro model, made-up clips and prompts: what the tests of the model share."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor
 
+from sam2_video.model.architecture import MICRO, build_network
+from sam2_video.model.initialise import initialise
 from sam2_video.model.sam2 import SAM2Model
 from sam2_video.structures import FrameOutput, Prompt
 from tests.model.meta_oracle import jitter
@@ -15,11 +18,22 @@ SIZE = (64, 64)
 def micro_model(
     patterns: Sequence[str] = ("all",),
     image_size: tuple[int, int] = SIZE,
-    name: str = "micro",
     dropout: float = 0.0,
 ) -> SAM2Model:
     """Return a model in eval mode whose every parameter matters and whose objects are present."""
-    model = SAM2Model.load(None, name, image_size, memory_attention_dropout=dropout)
+    model = SAM2Model.load(None, "micro", image_size, memory_attention_dropout=dropout)
+    return _make_alive(model, patterns)
+
+
+def old_micro_model(patterns: Sequence[str] = ("all",)) -> SAM2Model:
+    """Return a micro SAM 2, which lacks what 2.1 added."""
+    architecture = replace(MICRO, has_pointer_time=False, has_occlusion_embedding=False)
+    network = build_network(architecture, SIZE)
+    initialise(network, seed=0)
+    return _make_alive(SAM2Model(network, architecture, SIZE).eval(), patterns)
+
+
+def _make_alive(model: SAM2Model, patterns: Sequence[str]) -> SAM2Model:
     jitter(model, seed=1)
     judge_presence(model, is_present=True)
     model.set_trainable(patterns)

@@ -1,0 +1,81 @@
+"""How a run shows that it is alive: a line an epoch in the log, a bar on a terminal."""
+
+import math
+import time
+from datetime import timedelta
+from statistics import fmean
+
+from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.callbacks import RichProgressBar
+from loguru import logger
+
+from sam2_video.training.callbacks import BestWeights
+from sam2_video.training.metrics_log import MetricsCsv
+from sam2_video.training.trainer import MemoryTuner
+
+
+class TimeLeft(Callback):
+    """Estimates how long the rest of the training takes, validations included."""
+
+    def __init__(self) -> None:
+        self._start = 0.0
+        self._first_batch = 0
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Start the clock."""
+        self._start = time.monotonic()
+        self._first_batch = trainer.fit_loop.total_batch_idx + 1
+
+    def estimate(self, trainer: Trainer) -> str:
+        """Return hours:minutes:seconds; a question mark before the first batch."""
+        num_done = trainer.fit_loop.total_batch_idx + 1
+        total = trainer.num_training_batches * (trainer.max_epochs or 0)
+        if num_done <= self._first_batch:
+            return "?"
+        a_batch = (time.monotonic() - self._start) / (num_done - self._first_batch)
+        return str(timedelta(seconds=round(max(total - num_done, 0) * a_batch)))
+
+
+class EpochLines(Callback):
+    """Logs one short line an epoch, so that a log file shows that the run lives."""
+
+    def __init__(self, table: MetricsCsv, best: BestWeights, time_left: TimeLeft) -> None:
+        self.table = table
+        self.best = best
+        self.time_left = time_left
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Log the epoch's means, the validation that followed, and the time left."""
+        assert isinstance(pl_module, MemoryTuner)
+        if not trainer.is_global_zero:
+            return
+        rows = [row for row in self.table.rows if row["epoch"] == trainer.current_epoch]
+        parts = [
+            f"{label} {fmean(values):.3f}"
+            for label, name in (("loss", "train/loss"), ("J", "train/J"))
+            if (values := [row[name] for row in rows if name in row])
+        ]
+        if pl_module.validated_step == trainer.global_step and self.best.best is not None:
+            value = float(trainer.callback_metrics["val/J"])
+            if math.isfinite(value):
+                parts.append(f"val J {value:.3f} (best {self.best.best:.3f})")
+        if speeds := [row["clips/s"] for row in rows if "clips/s" in row]:
+            parts.append(f"{fmean(speeds):.2f} clips/s")
+        parts.append(f"{self.time_left.estimate(trainer)} left")
+        logger.info(f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}: {', '.join(parts)}")
+
+
+class RunBar(RichProgressBar):
+    """Lightning's bar of an epoch, with the time that the whole run still takes."""
+
+    def __init__(self, time_left: TimeLeft) -> None:
+        super().__init__()
+        self._time_left = time_left
+
+    def get_metrics(
+        self, trainer: Trainer, pl_module: LightningModule
+    ) -> dict[str, int | str | float | dict[str, float]]:
+        """Return what stands beside the bar."""
+        metrics = super().get_metrics(trainer, pl_module)
+        metrics.pop("v_num", None)
+        return {**metrics, "left": self._time_left.estimate(trainer)}

@@ -1,0 +1,98 @@
+"""The checkpoint that a run is resumed from: where it stands, and whether it fits."""
+
+import pickle
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from sam2_video.config import TrainerConfig
+from sam2_video.training.folder import METRICS_CSV, find_resume, is_finished, read_rows
+from sam2_video.training.trainer import MemoryTuner
+
+
+@dataclass(frozen=True)
+class Resume:
+    """A checkpoint, its run's folder, and how far the run has come in it."""
+
+    checkpoint: Path
+    output_dir: Path
+    step: int
+    num_epochs: int
+    shapes: Mapping[str, tuple[int, ...]]
+    num_trained: int
+
+    @property
+    def is_best_later(self) -> bool:
+        """Say whether the run's best validation came after this checkpoint.
+
+        Its weights, in `best_model.pth`, are then none of the resumed run's.
+        """
+        rows = [row for row in read_rows(self.output_dir / METRICS_CSV) if "val/J" in row]
+        best = max(rows, key=lambda row: row["val/J"], default=None)
+        return best is not None and best["step"] > self.step
+
+
+def read_resume(resume: str) -> Resume:
+    """Read the checkpoint that `--resume` names: a `.ckpt`, or the folder of a run.
+
+    Raises:
+        FileNotFoundError: there is no checkpoint.
+        ValueError: the file is no training state of ours.
+    """
+    path, output_dir = find_resume(resume)
+    try:
+        content: Any = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise ValueError(
+            f"resume: {path} cannot be read ({reason}); give another .ckpt of the run"
+        ) from error
+    if not isinstance(content, Mapping) or not {"loops", "optimizer_states"} <= set(content):
+        raise ValueError(
+            f"resume: {path} holds no training state; expected a .ckpt of a run (weights alone go "
+            "to --model-checkpoint)"
+        )
+    groups = content["optimizer_states"][0]["param_groups"]
+    return Resume(
+        checkpoint=path,
+        output_dir=output_dir,
+        step=int(content["global_step"]),
+        num_epochs=content["loops"]["fit_loop"]["epoch_progress"]["current"]["processed"],
+        shapes={name: tuple(value.shape) for name, value in content["state_dict"].items()},
+        num_trained=sum(len(group["params"]) for group in groups),
+    )
+
+
+def check_resume(resume: Resume, tuner: MemoryTuner, settings: TrainerConfig) -> None:
+    """Refuse a checkpoint of another network, of other trainable parts, or of a finished run.
+
+    Raises:
+        ValueError: says which, and the way out.
+    """
+    own = {name: tuple(value.shape) for name, value in tuner.state_dict().items()}
+    if own != resume.shapes:
+        different = sorted(
+            name
+            for name in own.keys() | resume.shapes.keys()
+            if own.get(name) != resume.shapes.get(name)
+        )
+        raise ValueError(
+            f"resume: {resume.checkpoint} is of another network ({len(different)} weights differ, "
+            f"such as {different[0]}); resume with the run's own config.yaml"
+        )
+    num_trained = sum(parameter.requires_grad for parameter in tuner.parameters())
+    if num_trained != resume.num_trained:
+        raise ValueError(
+            f"resume: {resume.checkpoint} has trained {resume.num_trained} weights, and "
+            f"model.trainable_modules now names {num_trained}; a resumed run trains the same ones. "
+            "For a new run from these weights give the file as --model-checkpoint"
+        )
+    is_done = resume.num_epochs >= settings.max_epochs or 0 < settings.max_steps <= resume.step
+    if is_done and is_finished(resume.output_dir):
+        raise ValueError(
+            f"resume: {resume.output_dir} is done after {resume.num_epochs} epochs and "
+            f"{resume.step} steps; to train on, give a larger --max-epochs (or trainer.max_steps)"
+        )

@@ -1,0 +1,80 @@
+"""What a run came to: the result for Python, and `training_metrics.json`."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sam2_video.training.callbacks import BestWeights, StepLog, peak_memory_gb
+from sam2_video.training.folder import SUMMARY, write_json
+from sam2_video.training.machine import describe_machine
+from sam2_video.training.metrics_log import MetricsCsv
+from sam2_video.training.trainer import MemoryTuner
+
+
+@dataclass(frozen=True)
+class TrainResult:
+    """What a run came to. J is the mean over objects of whole validation videos.
+
+    `before` is J with the weights that training started from; None where nothing was validated.
+    `is_finished` is False where the run was asked to stop and can be resumed.
+    """
+
+    output_dir: Path
+    best_model: Path
+    before: float | None
+    best: float | None
+    last: float | None
+    is_finished: bool
+
+
+def make_result(
+    output_dir: Path, table: MetricsCsv, best: BestWeights, *, is_finished: bool
+) -> TrainResult:
+    """Return the result of a run."""
+    values = {row["step"]: row["val/J"] for row in table.rows if "val/J" in row}
+    return TrainResult(
+        output_dir=output_dir,
+        best_model=best.path,
+        before=values.get(0),
+        best=best.best,
+        last=values[max(values)] if values else None,
+        is_finished=is_finished,
+    )
+
+
+def write_summary(
+    result: TrainResult,
+    table: MetricsCsv,
+    tuner: MemoryTuner,
+    best: BestWeights,
+    steps: StepLog,
+    settings: dict[str, Any],
+) -> None:
+    """Write `training_metrics.json`; `settings` are values of this run that stand as they are."""
+    parameters = list(tuner.model.parameters())
+    final: dict[str, float] = {}
+    for row in table.rows:
+        final |= row
+    similarity = {
+        "before": result.before,
+        "best": result.best,
+        "best_step": best.best_step,
+        "last": result.last,
+    }
+    write_json(
+        result.output_dir / SUMMARY,
+        {
+            "is_finished": result.is_finished,
+            "val/J": similarity,
+            "final": final,
+            "steps": tuner.trainer.global_step,
+            "epochs": tuner.trainer.current_epoch,
+            "training_seconds": steps.seconds,
+            "clips_per_second": steps.clips_per_second,
+            "peak_memory_gb": peak_memory_gb(),
+            "parameters": sum(p.numel() for p in parameters),
+            "trainable_parameters": sum(p.numel() for p in parameters if p.requires_grad),
+            **settings,
+            "machine": describe_machine(),
+        },
+    )

@@ -1,0 +1,107 @@
+"""Two processes train as one process on the joined batch, stop together and fail together."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from sam2_video.configuration import save
+from sam2_video.data.datamodule import ClipDataModule
+from tests.training.conftest import measured
+
+SETTINGS = {
+    "model__trainable_modules": ["memory", "mask_decoder"],
+    "dataset__clips_per_video": 2,
+}
+BATCHES = 4
+"""Of each process in an epoch."""
+
+# one more line than train.py: what goes wrong, in which process and before which of its batches
+SCRIPT = """
+import os, signal, sys
+import torch
+from sam2_video.cli import run_train
+from sam2_video.training.trainer import MemoryTuner
+
+kind, rank, number = os.environ["FAULT"].split()
+train_on, batches = MemoryTuner.training_step, []
+def faulty(self, batch, batch_idx):
+    batches.append(batch)
+    if self.trainer.global_rank == int(rank) and len(batches) == int(number):
+        if kind == "signal":
+            os.kill(os.getpid(), signal.SIGTERM)
+        if kind == "nan":
+            with torch.no_grad():
+                self.model.network.memory_attention.layer_norm.weight.fill_(float("nan"))
+    return train_on(self, batch, batch_idx)
+MemoryTuner.training_step = faulty
+sys.exit(run_train(sys.argv[1:]))
+"""
+
+
+def launch(tmp_path, fault, *arguments):
+    (tmp_path / "run.py").write_text(SCRIPT)
+    return subprocess.run(
+        [sys.executable, str(tmp_path / "run.py"), *arguments],
+        env=os.environ | {"FAULT": fault},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
+    )
+
+
+@pytest.fixture
+def config_path(configure, tmp_path):
+    config = configure(tmp_path / "run", **SETTINGS, trainer__devices=2)
+    save(config, tmp_path / "config.yaml")
+    return str(tmp_path / "config.yaml")
+
+
+def test_two_processes_are_one_with_a_batch_twice_as_large(
+    configure, run, config_path, tmp_path
+):
+    joined = {**SETTINGS, "dataset__batch_size": 2}
+    config = configure(tmp_path / "one", **joined)
+    datamodule = ClipDataModule(config.dataset, config.seed)
+    datamodule.setup()
+    # as the two processes share out the clips of each of these batches
+    objects = [batch.object_clip.bincount().tolist() for batch in datamodule.train_dataloader()]
+    assert any(first != second for first, second in objects)
+    run(tmp_path / "one", **joined)
+
+    # the signal reaches the main process alone, in the second epoch
+    stopped = launch(tmp_path, f"signal 0 {BATCHES + 2}", "--config", config_path)
+    assert stopped.returncode == 0, stopped.stderr
+    assert f"stopped at step {BATCHES + 2}" in stopped.stderr
+    resumed = launch(tmp_path, "none 0 0", "--resume", str(tmp_path / "run"))
+    assert resumed.returncode == 0, resumed.stderr
+
+    rows, expected = measured(tmp_path / "run"), measured(tmp_path / "one")
+    assert [row["step"] for row in rows] == list(range(2 * BATCHES + 1))
+    for row, other in zip(rows, expected, strict=True):
+        assert row == pytest.approx(other, rel=1e-4), row["step"]
+    weights, others = (
+        torch.load(tmp_path / name / "checkpoints/last.ckpt", weights_only=True)["state_dict"]
+        for name in ("run", "one")
+    )
+    for name, value in weights.items():
+        torch.testing.assert_close(value, others[name], atol=2e-5, rtol=1e-3, msg=name)
+    # each line once, though there are two processes
+    for text in (stopped.stderr, resumed.stderr, (tmp_path / "run/train.log").read_text()):
+        lines = [line for line in text.splitlines() if "epoch " in line or "what learns" in line]
+        assert len(lines) == len(set(lines))
+        assert "Warning" not in text
+
+
+def test_a_bad_loss_in_one_process_ends_both_with_one_error(config_path, tmp_path):
+    failed = launch(tmp_path, "nan 1 2", "--config", config_path)
+    assert failed.returncode == 1, failed.stderr
+    errors = [line for line in failed.stderr.splitlines() if line.startswith("error:")]
+    assert len(errors) == 1
+    assert "the loss is nan (video video_" in errors[0]
+    assert "Traceback" not in failed.stderr
+    found = [path.name for path in (tmp_path / "run").glob("failed_batch*")]
+    assert found == ["failed_batch_rank1.pt"]
