@@ -21,7 +21,7 @@ from sam2_video.model.stream import ObjectPrompt, TrackedFrame
 from sam2_video.structures import IGNORE, OBJECT, PromptKind
 
 HEIGHT, WIDTH, NUM_FRAMES = 40, 56, 6
-EARLY, LATE = 3, 11
+EARLY, LATE = 11, 3
 LATE_FRAME = 2
 
 
@@ -160,10 +160,11 @@ def test_frames_asked_for_keep_a_mask_of_every_object(model, video, answers):
     score = evaluate_video(model, video, keep_frames=(1, 4))
     assert sorted(score.masks) == [1, 4]
     assert score.masks[4].shape == (2, HEIGHT, WIDTH)
-    assert torch.equal(score.masks[4][1], video.truth[LATE][4] == OBJECT)
-    # not yet prompted
-    assert torch.equal(score.masks[1][0], video.truth[EARLY][1] == OBJECT)
-    assert not score.masks[1][1].any()
+    # in the order of `video.object_ids`, also where not all have been prompted yet
+    assert torch.equal(score.masks[4][0], video.truth[LATE][4] == OBJECT)
+    assert torch.equal(score.masks[4][1], video.truth[EARLY][4] == OBJECT)
+    assert not score.masks[1][0].any()
+    assert torch.equal(score.masks[1][1], video.truth[EARLY][1] == OBJECT)
     assert evaluate_video(model, video).masks == {}
 
 
@@ -210,7 +211,7 @@ def test_a_real_model_is_scored_with_every_prompt(model, video, kind, is_memory_
     assert 0 <= score.mean <= 1
     assert sorted(score.masks) == [0, 5]
     if kind is PromptKind.MASK:
-        assert torch.equal(score.masks[0][0], video.truth[EARLY][0] == OBJECT)
+        assert torch.equal(score.masks[0][1], video.truth[EARLY][0] == OBJECT)
 
 
 def test_scores_are_the_same_whatever_frames_are_kept(model, video):

@@ -45,7 +45,8 @@ def test_an_all_ignored_frame_has_no_j_and_counts_nowhere():
 
 def test_objects_weigh_the_same_however_many_frames_they_have():
     metric = RegionSimilarity()
-    metric.update(region_similarity(masks([1, 0], [1, 0], [1, 0]).bool(), masks([1, 0], [1, 0], [1, 0])))
+    thrice = masks([1, 0], [1, 0], [1, 0])
+    metric.update(region_similarity(thrice.bool(), thrice))
     metric.update(region_similarity(masks([0, 1]).bool(), masks([1, 0])))
     assert metric.compute().item() == 0.5
     metric.reset()

@@ -20,10 +20,16 @@ class BestWeights(Callback):
 
     The validation before training counts, as step 0. Without any validation the last weights are
     the best that there are.
+
+    Args:
+        path: of the file.
+        is_file_later: the file is of a later step than the checkpoint that a run is resumed from;
+            the best until the checkpoint has been overwritten, and is searched for anew.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, is_file_later: bool = False) -> None:
         self.path = path
+        self.is_file_later = is_file_later
         self.best: float | None = None
         self.best_step: int | None = None
 
@@ -33,7 +39,8 @@ class BestWeights(Callback):
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Take over the best of the run that is continued."""
-        self.best, self.best_step = state_dict["best"], state_dict["best_step"]
+        if not self.is_file_later:
+            self.best, self.best_step = state_dict["best"], state_dict["best_step"]
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Write the weights when they are the best so far."""

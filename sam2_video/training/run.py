@@ -91,7 +91,10 @@ def _run(
     first_step = None if resume is None else resume.step
     records = _Records(
         MetricsCsv(output_dir / folder.METRICS_CSV, first_step),
-        BestWeights(output_dir / folder.CHECKPOINTS / folder.BEST),
+        BestWeights(
+            output_dir / folder.CHECKPOINTS / folder.BEST,
+            is_file_later=resume is not None and resume.is_best_later,
+        ),
         StepLog(),
     )
     has_validation = bool(datamodule.val_videos)

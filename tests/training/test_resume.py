@@ -78,6 +78,11 @@ def unbroken(run, tmp_path_factory):
     return output_dir
 
 
+def test_the_same_seed_gives_the_same_run(run, unbroken, tmp_path):
+    run(tmp_path / "run", **LIVELY)
+    assert_same_end(tmp_path / "run", unbroken)
+
+
 def test_the_unbroken_run_has_what_these_tests_are_about(unbroken):
     rows = measured(unbroken)
     assert [row["step"] for row in rows] == list(range(2 * STEPS_AN_EPOCH + 1))
@@ -124,9 +129,10 @@ def test_a_run_that_breaks_off_goes_on_from_its_last_epoch(run, unbroken, tmp_pa
         raise KilledError
 
     output_dir = tmp_path / "run"
-    with monkeypatch.context() as patch, pytest.raises(KilledError):
+    with monkeypatch.context() as patch:
         at_call(patch, "training_step", BATCHES_AN_EPOCH + 4, die)
-        run(output_dir, **LIVELY)
+        with pytest.raises(KilledError):
+            run(output_dir, **LIVELY)
     # rows of steps that are not in the checkpoint: they must not come twice
     assert measured(output_dir)[-1]["step"] == STEPS_AN_EPOCH + 1
     run(output_dir, resume=str(output_dir), **LIVELY)
@@ -164,9 +170,7 @@ def test_a_killed_process_leaves_a_run_that_goes_on(configure, unbroken, tmp_pat
     assert_same_end(tmp_path / "run", unbroken)
 
 
-def test_a_stop_before_training_leaves_a_folder_that_can_be_used_again(
-    run, tmp_path, monkeypatch
-):
+def test_a_stop_before_training_leaves_a_folder_that_can_be_used_again(run, tmp_path, monkeypatch):
     output_dir = tmp_path / "run"
     with monkeypatch.context() as patch:
         at_call(patch, "on_validation_epoch_start", 0, send(signal.SIGTERM))
