@@ -1,3 +1,4 @@
+# Threads wait asleep: awake, they halve the speed of a machine that has anything else to do.
 # Every command makes the virtual environment itself when it is missing.
 PYTHON ?= python3
 VENV ?= .venv
@@ -17,10 +18,10 @@ $(READY): requirements.txt requirements-dev.txt pyproject.toml
 	touch $@
 
 demo: $(READY)
-	$(BIN)/python -m demo.run
+	OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m demo.run
 
 test: $(READY)
-	$(BIN)/python -m pytest
+	OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m pytest
 
 check: $(READY)
 	$(BIN)/ruff format --check .

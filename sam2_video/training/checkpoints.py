@@ -40,9 +40,13 @@ class Checkpoints(Checkpoint):
         """Write `last.ckpt`, whole, and the rows of metrics up to it; all processes call this."""
         self.table.save_table()
         part = self.folder / f".{LAST}.part"
-        trainer.save_checkpoint(part)
-        if trainer.is_global_zero:
-            part.replace(self.folder / LAST)
+        try:
+            trainer.save_checkpoint(part)
+            if trainer.is_global_zero:
+                part.replace(self.folder / LAST)
+        finally:
+            if trainer.is_global_zero:
+                part.unlink(missing_ok=True)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Write, and drop the oldest that are too many."""

@@ -23,8 +23,11 @@ def save_batch(path: Path, batch: ClipBatch, weights: dict[str, Tensor]) -> None
         "weights": weights,
     }
     part = path.with_name(f".{path.name}.part")
-    torch.save(content, part)
-    part.replace(path)
+    try:
+        torch.save(content, part)
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
 
 
 def load_batch(path: Path) -> tuple[ClipBatch, dict[str, Tensor]]:

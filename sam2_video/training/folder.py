@@ -91,8 +91,11 @@ def is_finished(output_dir: Path) -> bool:
 def write_whole(path: Path, text: str) -> None:
     """Write a text file through a temporary name."""
     part = path.with_name(f".{path.name}.part")
-    part.write_text(text, encoding="utf-8")
-    part.replace(path)
+    try:
+        part.write_text(text, encoding="utf-8")
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:

@@ -7,17 +7,30 @@ from statistics import fmean
 
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import RichProgressBar
+from lightning.pytorch.callbacks.progress.rich_progress import ProcessingSpeedColumn
 from loguru import logger
+from rich.progress import ProgressColumn
 
 from sam2_video.training.callbacks import BestWeights
 from sam2_video.training.metrics_log import MetricsCsv
 from sam2_video.training.trainer import MemoryTuner
 
+SHOWN = {
+    "loss": "train/loss",
+    "J": "train/J",
+    "val J": "val/J",
+    "clips/s": "clips/s",
+    "GB": "memory_gb",
+}
+"""Beside the bar: what is logged under which name."""
+
 
 class TimeLeft(Callback):
     """Estimates how long the rest of the training takes, validations included."""
 
-    def __init__(self) -> None:
+    def __init__(self, max_steps: int, max_minutes: float | None) -> None:
+        self.max_steps = max_steps
+        self.max_minutes = max_minutes
         self._start = 0.0
         self._first_batch = 0
 
@@ -29,11 +42,16 @@ class TimeLeft(Callback):
     def estimate(self, trainer: Trainer) -> str:
         """Return hours:minutes:seconds; a question mark before the first batch."""
         num_done = trainer.fit_loop.total_batch_idx + 1
-        total = trainer.num_training_batches * (trainer.max_epochs or 0)
         if num_done <= self._first_batch:
             return "?"
-        a_batch = (time.monotonic() - self._start) / (num_done - self._first_batch)
-        return str(timedelta(seconds=round(max(total - num_done, 0) * a_batch)))
+        total = trainer.num_training_batches * (trainer.max_epochs or 0)
+        if self.max_steps > 0:
+            total = min(total, self.max_steps * trainer.accumulate_grad_batches)
+        elapsed = time.monotonic() - self._start
+        left = max(total - num_done, 0) * elapsed / (num_done - self._first_batch)
+        if self.max_minutes is not None:
+            left = min(left, max(60 * self.max_minutes - elapsed, 0))
+        return str(timedelta(seconds=round(left)))
 
 
 class EpochLines(Callback):
@@ -75,7 +93,12 @@ class RunBar(RichProgressBar):
     def get_metrics(
         self, trainer: Trainer, pl_module: LightningModule
     ) -> dict[str, int | str | float | dict[str, float]]:
-        """Return what stands beside the bar."""
+        """Return what stands beside the bar, briefly: a terminal is 80 characters wide."""
         metrics = super().get_metrics(trainer, pl_module)
-        metrics.pop("v_num", None)
-        return {**metrics, "left": self._time_left.estimate(trainer)}
+        shown = {label: metrics[name] for label, name in SHOWN.items() if name in metrics}
+        return {**shown, "left": self._time_left.estimate(trainer)}
+
+    def configure_columns(self, trainer: Trainer) -> list[ProgressColumn]:
+        """Return the columns of the bar; clips/s stands there already."""
+        columns = super().configure_columns(trainer)
+        return [column for column in columns if not isinstance(column, ProcessingSpeedColumn)]

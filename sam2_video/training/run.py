@@ -54,8 +54,12 @@ def train(config: TrainConfig) -> TrainResult:
     """
     resume = None if config.resume is None else read_resume(config.resume)
     output_dir = Path(config.output_dir) if resume is None else resume.output_dir
-    config = replace(config, resume=None, output_dir=str(output_dir))
     with messages.RunLog(config.debug) as log, messages.without_noise(is_debug=config.debug):
+        if Path(config.output_dir).absolute() != output_dir.absolute():
+            logger.info(
+                f"output_dir: a resumed run goes on in {output_dir}, not in {config.output_dir}"
+            )
+        config = replace(config, resume=None, output_dir=str(output_dir))
         try:
             if resume is None and folder.is_main_process():
                 folder.check_free(output_dir)
@@ -116,7 +120,7 @@ def _run(
         inference_mode=False,
         use_distributed_sampler=False,
         enable_model_summary=False,
-        enable_progress_bar=False,
+        enable_progress_bar=_has_terminal(),
         callbacks=_callbacks(config, output_dir, records, has_validation=has_validation),
         logger=open_loggers(output_dir, records.table, first_step, wandb_project),
         default_root_dir=output_dir,
@@ -149,6 +153,10 @@ def _strategy(num_processes: int) -> str | DDPStrategy:
     return "auto" if num_processes == 1 else DDPStrategy(find_unused_parameters=True)
 
 
+def _has_terminal() -> bool:
+    return sys.stderr.isatty() and folder.is_main_process()
+
+
 def _callbacks(
     config: TrainConfig, output_dir: Path, records: _Records, *, has_validation: bool
 ) -> list[pl.Callback]:
@@ -159,7 +167,7 @@ def _callbacks(
         settings.keep_checkpoints,
         records.table,
     )
-    time_left = TimeLeft()
+    time_left = TimeLeft(settings.max_steps, settings.max_time_minutes)
     callbacks: list[pl.Callback] = [
         records.best,
         NonFiniteGuard(output_dir),
@@ -168,7 +176,7 @@ def _callbacks(
         StopAtLimit(settings.max_steps, settings.max_time_minutes),
         checkpoints,
     ]
-    if sys.stderr.isatty() and folder.is_main_process():
+    if _has_terminal():
         callbacks.append(RunBar(time_left))
     if settings.early_stopping is not None and has_validation:
         callbacks.append(

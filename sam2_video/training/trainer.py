@@ -43,8 +43,8 @@ class MemoryTuner(LightningModule):
     Measures `train/loss`, every loss term, `train/J` (of the predictions, at the decoder's size),
     `gradient_norm` and `val/J` (mean over objects at the videos' own size), all of them over the
     joined batch of all processes. Accumulated batches are averaged: the mean of their means, which
-    is that of one larger batch only where they hold as many valid objects. `scores` are the last validation's, of this process;
-    `validated_step` is its optimisation step.
+    is that of one larger batch only where they hold as many valid objects. `scores` are the last
+    validation's, of this process; `validated_step` is its optimisation step.
     """
 
     def __init__(

@@ -34,6 +34,9 @@ class Recorder(LightningModule):
         self.seeds.append([source.seed for source in batch.sources])
         return self.weight * 2
 
+    def validation_step(self, video, batch_idx):
+        """Lightning warns of videos to validate on without it."""
+
     def configure_optimizers(self):
         return torch.optim.SGD(self.parameters(), lr=0.1)
 
@@ -74,6 +77,7 @@ def fit(config, folder, module, resume=None, callbacks=()):
         enable_progress_bar=False,
         enable_model_summary=False,
         use_distributed_sampler=False,
+        limit_val_batches=0,
         callbacks=list(callbacks),
     )
     trainer.fit(module, datamodule=ClipDataModule(config, seed=5), ckpt_path=resume)

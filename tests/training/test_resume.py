@@ -12,6 +12,8 @@ import torch
 
 from sam2_video.cli import main
 from sam2_video.configuration import load_config, save
+from sam2_video.model.keymap import to_meta
+from sam2_video.training.folder import read_rows, write_rows
 from sam2_video.training.resume import read_resume
 from sam2_video.training.run import train
 from sam2_video.training.trainer import MemoryTuner
@@ -233,6 +235,24 @@ def test_an_older_checkpoint_goes_on_with_its_own_best(run, unbroken, finished):
     assert measured(finished) == measured(unbroken)
 
 
+def test_a_best_model_from_after_the_checkpoint_is_not_taken_for_its_own(run, finished):
+    rows = read_rows(finished / "metrics.csv")
+    rows[-1]["val/J"] = 0.99
+    write_rows(finished / "metrics.csv", rows)
+    result = run(finished, resume=str(finished / "checkpoints/epoch_000.ckpt"), **LIVELY)
+    # the only validation since: the earlier best has been overwritten by the one of 0.99
+    assert result.best == result.last == measured(finished)[-1]["val/J"]
+    best = torch.load(result.best_model)["model"]
+    weights, _ = final_state(finished)
+    for name, value in best.items():
+        assert torch.equal(value, to_meta_weights(weights)[name])
+
+
+def to_meta_weights(weights):
+    prefix = "model.network."
+    return to_meta({n.removeprefix(prefix): v for n, v in weights.items() if n.startswith(prefix)})
+
+
 def test_other_trainable_modules_are_refused(run, finished):
     changed = LIVELY | {"model__trainable_modules": ["memory"], "trainer__max_epochs": 3}
     with pytest.raises(ValueError, match=r"model\.trainable_modules.*--model-checkpoint"):
@@ -251,6 +271,11 @@ def test_files_that_are_no_state_are_refused(content, message, configure, tmp_pa
         path.write_bytes(content)
     with pytest.raises(ValueError, match=message):
         train(configure(tmp_path / "run", resume=str(path)))
+
+
+def test_the_command_line_says_that_there_is_no_run_to_resume(tmp_path, capsys):
+    assert main(["train", "--resume", str(tmp_path)]) == 2
+    assert "no checkpoint at" in capsys.readouterr().err
 
 
 def test_a_folder_without_a_checkpoint_cannot_be_resumed(configure, tmp_path):

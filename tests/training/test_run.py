@@ -84,7 +84,7 @@ def test_pictures_show_curves_and_a_validation_video(run, draws_pictures, tmp_pa
     assert len(names) == 2
 
 
-def test_the_best_model_has_the_weights_of_the_best_validation(trained):
+def test_validations_are_told_alike_everywhere(trained):
     values = {row["step"]: row["val/J"] for row in measured(trained.output_dir) if "val/J" in row}
     summary = json.loads((trained.output_dir / "training_metrics.json").read_text())["val/J"]
     assert list(values) == [0, 4, 8]
@@ -92,23 +92,25 @@ def test_the_best_model_has_the_weights_of_the_best_validation(trained):
     assert trained.last == summary["last"] == values[8]
     assert trained.best == summary["best"] == max(values.values())
     assert values[summary["best_step"]] == trained.best
-    # here the best is neither the first nor the last, so that neither can be taken for it
-    assert summary["best_step"] == 4
-    content = torch.load(trained.output_dir / "checkpoints/epoch_000.ckpt", weights_only=True)
-    expected = {
-        name.removeprefix("model.network."): value for name, value in content["state_dict"].items()
-    }
-    loaded = SAM2Model.load(str(trained.best_model), image_size=(64, 64)).network.state_dict()
-    assert all(torch.equal(value, expected[name]) for name, value in loaded.items())
+
+
+def network_of(checkpoint):
+    """Return the weights of the network in a training checkpoint."""
+    content = torch.load(checkpoint, weights_only=True)["state_dict"]
+    prefix = "model.network."
+    return {n.removeprefix(prefix): v for n, v in content.items() if n.startswith(prefix)}
+
+
+def assert_loads_as(path, weights):
+    loaded = SAM2Model.load(str(path), image_size=(64, 64)).network.state_dict()
+    assert loaded.keys() == weights.keys()
+    assert all(torch.equal(value, weights[name]) for name, value in loaded.items())
 
 
 def test_without_validation_the_last_weights_are_the_best(run, tmp_path, said):
     result = run(tmp_path / "run", dataset__val_fraction=0.0, trainer__max_epochs=1)
     assert (result.before, result.best, result.last) == (None, None, None)
-    content = torch.load(result.output_dir / "checkpoints/last.ckpt", weights_only=True)
-    loaded = SAM2Model.load(str(result.best_model), image_size=(64, 64)).network.state_dict()
-    for name, value in loaded.items():
-        assert torch.equal(value, content["state_dict"][f"model.network.{name}"])
+    assert_loads_as(result.best_model, network_of(result.output_dir / "checkpoints/last.ckpt"))
     assert any("no validation" in line for line in said)
     json.loads((result.output_dir / "training_metrics.json").read_text())
 
@@ -186,16 +188,19 @@ def test_few_checkpoints_are_kept_and_the_last_state_always(run, tmp_path):
     assert steps == [0, 8, 16, 20]
 
 
-def test_training_stops_early_when_validation_does_not_get_better(run, tmp_path, monkeypatch, said):
+def test_training_stops_early_and_keeps_the_best(run, tmp_path, monkeypatch, said):
     values = iter([0.5, 0.4, 0.6, 0.3, 0.2, 0.9])
     monkeypatch.setattr(
         "sam2_video.metrics.RegionSimilarity.compute", lambda _: torch.tensor(next(values))
     )
-    result = run(tmp_path / "run", trainer__max_epochs=9, trainer__early_stopping=2)
+    settings = {"trainer__early_stopping": 2, "trainer__keep_checkpoints": -1}
+    result = run(tmp_path / "run", trainer__max_epochs=9, **settings)
     assert [row["val/J"] for row in measured(result.output_dir) if "val/J" in row] == [
         pytest.approx(value) for value in (0.5, 0.4, 0.6, 0.3, 0.2)
     ]
     assert result.best == pytest.approx(0.6)
+    # neither the first nor the last of the validations
+    assert_loads_as(result.best_model, network_of(tmp_path / "run/checkpoints/epoch_001.ckpt"))
     assert any("stopped early" in line for line in said)
 
 
@@ -221,6 +226,13 @@ def test_a_log_without_a_terminal_shows_life(trained):
     assert [line.split("epoch ")[1].split(":")[0] for line in lines] == ["1/2", "2/2"]
     assert all(part in lines[0] for part in ("loss ", "J ", "val J ", "clips/s", "left"))
     assert "temporal_positional_encoding_projection_layer" in log
+
+
+def test_a_terminal_gets_a_bar(run, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+    assert run(tmp_path / "run", trainer__max_epochs=1).is_finished
+    shown = capsys.readouterr().out
+    assert all(part in shown for part in ("Epoch", "loss: ", "J: ", "clips/s: ", "left: "))
 
 
 @pytest.mark.parametrize("precision", ["16-mixed", "bf16-mixed"])

@@ -1,6 +1,7 @@
 """The optimisation step: rates, clipping, accumulation, and what is no number."""
 
 import math
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -13,7 +14,7 @@ from sam2_video.model.sam2 import SAM2Model
 from sam2_video.structures import ClipBatch, FrameOutput, ModelClips
 from sam2_video.training.failure import load_batch
 from sam2_video.training.optimiser import build_optimiser, learning_rate_factor
-from sam2_video.training.trainer import MemoryTuner, NonFiniteLossError
+from sam2_video.training.trainer import MOST_SKIPPED_STEPS, MemoryTuner, NonFiniteLossError
 from sam2_video.training.values import predicted_similarity
 from tests.training.conftest import measured
 from tests.training.test_run import arguments
@@ -260,3 +261,22 @@ def test_a_gradient_that_is_no_number_ends_the_run_too(run, tmp_path, monkeypatc
     _, weights = load_batch(tmp_path / "run/failed_batch_rank0.pt")
     for name, value in before.items():
         assert torch.equal(value, weights[f"model.network.{name}"])
+
+
+def test_a_loss_scale_may_overflow_but_not_for_ever(monkeypatch):
+    tuner = make_tuner()
+    monkeypatch.setattr(MemoryTuner, "trainer", SimpleNamespace(precision="16-mixed"))
+    parameter = next(p for p in tuner.parameters() if p.requires_grad)
+    optimiser = torch.optim.SGD([parameter], lr=1.0)
+
+    def step(value):
+        parameter.grad = torch.full_like(parameter, value)
+        tuner.configure_gradient_clipping(optimiser)
+
+    for _ in range(MOST_SKIPPED_STEPS):
+        step(math.inf)
+    step(1.0)
+    for _ in range(MOST_SKIPPED_STEPS):
+        step(math.inf)
+    with pytest.raises(NonFiniteLossError):
+        step(math.inf)
