@@ -2,7 +2,9 @@
 
 The seeded recipe behind `demo/micro.pt`: `python -m demo.pretrain --out FILE`, about an hour on
 one core. A stage depends on the seed and on the weights that it starts from alone, so a recipe
-that was broken off goes on with `--weights FILE --first STAGE`.
+that was broken off goes on with `--weights FILE --first STAGE`. At the end the memory encoder is
+drawn anew: the checkpoint knows how to read memory but not how to write it, which is what the
+demo's fine-tuning has to teach.
 """
 
 import argparse
@@ -125,6 +127,12 @@ def run_stage(model: SAM2Model, stage: Stage, seed: int) -> None:
             print(f"{stage.name} {step}/{stage.num_steps} {seconds:.0f} s {terms}", flush=True)
 
 
+def forget_memory_encoder(model: SAM2Model, seed: int) -> None:
+    """Draw the weights of the memory encoder anew."""
+    fresh = SAM2Model.load(None, "micro", SIZE, seed=seed).network.memory_encoder
+    model.network.memory_encoder.load_state_dict(fresh.state_dict())
+
+
 def main() -> None:
     """Run the recipe."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -139,7 +147,9 @@ def main() -> None:
     model.train()
     for stage in STAGES[options.first :]:
         run_stage(model, stage, options.seed)
-        write_meta(model.network, options.out)
+        write_meta(model.network, options.out.with_stem(f"{options.out.stem}_full"))
+    forget_memory_encoder(model, seed=1)
+    write_meta(model.network, options.out)
 
 
 if __name__ == "__main__":

@@ -4,7 +4,6 @@ import sys
 import time
 from pathlib import Path
 
-import torch
 from loguru import logger
 
 from sam2_video import SAM2Model, train
@@ -13,24 +12,25 @@ from sam2_video.data.synthetic import write_dataset
 from sam2_video.evaluation import evaluate_video, mean_over_objects
 
 SIZE = (128, 128)
-NUM_FRAMES = 16
-AREA_RANGE = (0.07, 0.16)
+NUM_FRAMES = 12
+AREA_RANGE = (0.08, 0.18)
 GOAL = 0.75
 CHECKPOINT = Path(__file__).with_name("micro.pt")
+"""Pre-trained by `demo/pretrain.py`, all but its memory encoder, which is random."""
 SPLITS = {"train": (64, 100), "val": (6, 2000), "test": (12, 3000)}
 """Number of videos and first seed: no video is in two of them, nor in the pre-training."""
 SETTINGS = {
     "image_size": SIZE,
-    "video_clip_length": 8,
+    "video_clip_length": 5,
     "frame_stride": (1, 2),
     "batch_size": 4,
     "num_workers": 0,
-    "trainable_modules": ("memory",),
+    "trainable_modules": ("memory_attention", "memory_encoder"),
     "clips_per_video": 5,
-    "max_epochs": 2,
+    "max_epochs": 4,
     "max_time_minutes": 4.0,
-    "validate_every": 1,
-    "lr": 2.0e-4,
+    "validate_every": 4,
+    "lr": 1.5e-3,
     "precision": "32-true",
     "accelerator": "cpu",
     "prompts": {"mask": 1.0, "box": 0.0, "point": 0.0},
@@ -61,18 +61,6 @@ def load(checkpoint: Path) -> SAM2Model:
     return SAM2Model.load(str(checkpoint), "micro", SIZE)
 
 
-def load_with_untrained_memory(checkpoint: Path) -> SAM2Model:
-    """Load weights and draw everything around memory anew."""
-    model, random = load(checkpoint), SAM2Model.load(None, "micro", SIZE, seed=1)
-    model.set_trainable(["memory"])
-    fresh = dict(random.network.named_parameters())
-    with torch.no_grad():
-        for name, parameter in model.network.named_parameters():
-            if parameter.requires_grad:
-                parameter.copy_(fresh[name])
-    return model
-
-
 def free_folder(parent: Path) -> Path:
     """Return a folder that does not exist yet: demo, demo-2, demo-3, ..."""
     names = ["demo", *(f"demo-{number}" for number in range(2, 1000))]
@@ -87,7 +75,6 @@ def main() -> int:
     logger.info(f"generating videos in {data}")
     make_data(data)
     before = score(load(CHECKPOINT), data)
-    untrained = score(load_with_untrained_memory(CHECKPOINT), data)
     training_start = time.monotonic()
     result = train(
         data=data / "train/videos",
@@ -104,8 +91,7 @@ def main() -> int:
     without_memory = score(load(result.best_model), data, is_memory_used=False)
     print(
         f"\nregion similarity J on {SPLITS['test'][0]} test videos, prompt: the first mask\n"
-        f"  memory untrained (random)     {untrained:.3f}\n"
-        f"  before fine-tuning            {before:.3f}\n"
+        f"  before (untrained encoder)    {before:.3f}\n"
         f"  after fine-tuning             {after:.3f}\n"
         f"  after, with memory emptied    {without_memory:.3f}\n"
         f"training took {seconds:.0f} s, everything {time.monotonic() - start:.0f} s\n"

@@ -36,10 +36,10 @@ class ModuleSummary:
     num_trainable: int
 
 
-def _matches(name: str, pattern: str) -> bool:
+def _matches(spellings: Sequence[str], pattern: str) -> bool:
     return any(
         fnmatchcase(spelling, pattern) or spelling.startswith(f"{pattern}.")
-        for spelling in (name, meta_name(name))
+        for spelling in spellings
     )
 
 
@@ -52,17 +52,17 @@ def set_trainable(network: nn.Module, patterns: Sequence[str]) -> None:
     Raises:
         ValueError: a pattern that matches nothing; names the nearest.
     """
-    names = [name for name, _ in network.named_parameters()]
+    spellings = {name: (name, meta_name(name)) for name, _ in network.named_parameters()}
     chosen: set[str] = set()
     for pattern in patterns:
-        is_group = pattern in GROUPS
+        members = GROUPS.get(pattern, (pattern,))
         found = {
             name
-            for name in names
-            if any(_matches(name, member) for member in GROUPS.get(pattern, (pattern,)))
+            for name, both in spellings.items()
+            if any(_matches(both, member) for member in members)
         }
-        if not found and not is_group:
-            raise ValueError(_nothing_matches(pattern, names))
+        if not found:
+            raise ValueError(_nothing_matches(pattern, list(spellings)))
         chosen |= found
     for name, parameter in network.named_parameters():
         parameter.requires_grad_(name in chosen)
