@@ -22,7 +22,9 @@ def test_the_readme_tree_is_what_lies_on_the_disk():
 
 
 def test_no_file_is_longer_than_300_lines():
-    lengths = {str(path.relative_to(ROOT)): len(path.open().readlines()) for path in python_files()}
+    lengths = {
+        str(path.relative_to(ROOT)): len(path.read_text().splitlines()) for path in python_files()
+    }
     assert lengths
     assert {name: length for name, length in lengths.items() if length > MAX_LINES} == {}
 

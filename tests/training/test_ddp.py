@@ -87,7 +87,9 @@ def test_two_processes_are_one_with_a_batch_twice_as_large(configure, run, confi
         for name in ("run", "one")
     )
     for name, value in weights.items():
-        torch.testing.assert_close(value, others[name], atol=2e-5, rtol=1e-3, msg=name)
+        # softmax cannot see a bias of the keys: its gradient is rounding, which Adam blows up
+        if not name.endswith("k_proj.bias"):
+            torch.testing.assert_close(value, others[name], atol=2e-5, rtol=1e-3, msg=name)
     # there are two processes, but one speaks
     assert stopped.stderr.count("what learns") == stopped.stderr.count("epoch 1/2") == 1
 
