@@ -54,6 +54,11 @@ STAGES = (
         PromptConfig(mask=0.7, box=0.15, point=0.15),
         area_range=(0.06, 0.18),
     ),
+    Stage(
+        *("more long clips", 2000, 16, 8, 4, 2000, 8.0e-4),
+        PromptConfig(mask=0.7, box=0.15, point=0.15),
+        area_range=(0.06, 0.18),
+    ),
 )
 
 
