@@ -2,7 +2,7 @@
 
 import sys
 
-from sam2_video.cli import run_train
+from sam2_video.cli.train import run_train
 
 if __name__ == "__main__":
     sys.exit(run_train(sys.argv[1:], "python train.py"))

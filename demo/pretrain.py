@@ -1,10 +1,10 @@
 """Pre-train the demo's small SAM 2 on generated images, then on generated clips.
 
-The seeded recipe behind `demo/micro.pt`: `python -m demo.pretrain --out FILE`, about an hour on
+The seeded recipe behind `demo/micro.pt`: `python -m demo.pretrain --out FILE`, about two hours on
 one core. A stage depends on the seed and on the weights that it starts from alone, so a recipe
-that was broken off goes on with `--weights FILE --first STAGE`. At the end the memory encoder is
-drawn anew: the checkpoint knows how to read memory but not how to write it, which is what the
-demo's fine-tuning has to teach.
+that was broken off goes on with `--weights FILE --first STAGE`. At the end the last layers of the
+memory encoder are drawn anew: the checkpoint knows how to read memory but not how to write it,
+which is what the demo's fine-tuning has to teach.
 """
 
 import argparse
@@ -20,8 +20,8 @@ from torch import Tensor
 from sam2_video.config import LossConfig, PromptConfig
 from sam2_video.data.synthetic import AREA_RANGE, render_video
 from sam2_video.losses import clip_loss
-from sam2_video.model.checkpoint import write_meta
 from sam2_video.model.sam2 import SAM2Model
+from sam2_video.model.writing import write_meta
 from sam2_video.pixels import prepare_frames
 from sam2_video.prompts import draw_prompts
 
@@ -132,10 +132,12 @@ def run_stage(model: SAM2Model, stage: Stage, seed: int) -> None:
             print(f"{stage.name} {step}/{stage.num_steps} {seconds:.0f} s {terms}", flush=True)
 
 
-def forget_memory_encoder(model: SAM2Model, seed: int) -> None:
-    """Draw the weights of the memory encoder anew."""
+def forget_writing(model: SAM2Model, seed: int) -> None:
+    """Draw anew the layers in which the memory encoder joins mask and frame into a memory."""
     fresh = SAM2Model.load(None, "micro", SIZE, seed=seed).network.memory_encoder
-    model.network.memory_encoder.load_state_dict(fresh.state_dict())
+    for name in ("memory_fuser", "projection"):
+        part = model.network.memory_encoder.get_submodule(name)
+        part.load_state_dict(fresh.get_submodule(name).state_dict())
 
 
 def main() -> None:
@@ -153,7 +155,7 @@ def main() -> None:
     for stage in STAGES[options.first :]:
         run_stage(model, stage, options.seed)
         write_meta(model.network, options.out.with_stem(f"{options.out.stem}_full"))
-    forget_memory_encoder(model, seed=1)
+    forget_writing(model, seed=1)
     write_meta(model.network, options.out)
 
 

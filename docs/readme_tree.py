@@ -15,17 +15,30 @@ OTHER_FILES = {
     "LICENSE": "Apache-2.0",
     "Makefile": "`setup`, `demo`, `test`, `check`, `bench`",
     "README.md": "This page",
+    "benchmarks/overfit/clips.yaml": "Overfit one clip, second run: clips shown by their first mask",
+    "benchmarks/overfit/micro-one-mask.yaml": "The micro network with one mask while tracking",
+    "benchmarks/overfit/stills.yaml": "Overfit one clip from random weights, first run: still frames",
     "configs/memory-only.yaml": "The default recipe: memory attention and memory encoder learn",
     "configs/small-gpu.yaml": "For 8 to 11 GB",
     "demo/micro.pt": "The small SAM 2 that `demo/pretrain.py` made: 0.9 M parameters",
+    "docs/checkpoints.md": "What goes in, what comes out, what is refused",
     "docs/configuration.md": "Every key, its default and its meaning",
     "docs/data.md": "Layouts, what a mask says, how clips are drawn",
     "docs/design.md": "How it is built and why; where it differs from Meta's code",
+    "docs/evaluation.md": "`sam2-video evaluate`, and validation during training",
     "docs/losses.md": "Every loss term, its formula and what it averages over",
+    "docs/metrics.md": "J, F and the rest: definitions, protocols, agreement with the evaluators",
+    "docs/parity.md": "Every case compared with Meta's code, and every known difference",
+    "docs/pictures.md": "What the pictures of a run and its report show",
+    "docs/predict.md": "`sam2-video predict`: prompts, what is written, videos that are read",
     "docs/results.md": "What was measured, on what, and how to measure it again",
     "pyproject.toml": "Dependencies by range; settings of every tool",
     "requirements-dev.txt": "Exact versions for tests and checks",
     "requirements.txt": "Exact versions",
+    "sam2_video/report/report.css": "The report's looks: light, dark, phone and desktop",
+    "sam2_video/report/report.html.j2": "The report's page",
+    "sam2_video/report/report.js": "Sorts the report's table",
+    "tests/model/golden/non_square.json": "A recorded run on frames that are not square",
 }
 
 
@@ -39,7 +52,7 @@ def describe(name: str) -> str:
         if docstring:
             return docstring.splitlines()[0].rstrip(".")
     if name.startswith("benchmarks/results/"):
-        return "A result of `make bench`"
+        return "Measured numbers, with machine and versions"
     raise ValueError(f"{name}: no first docstring line, and no entry in docs/readme_tree.py")
 
 

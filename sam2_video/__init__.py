@@ -3,17 +3,43 @@
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from sam2_video.evaluation import Evaluation, evaluate
+    from sam2_video.model.export import Exported, export
     from sam2_video.model.sam2 import SAM2Model
     from sam2_video.model.stream import ObjectPrompt, TrackedFrame
+    from sam2_video.prediction import Prediction, PromptRequest, predict
+    from sam2_video.scoring import score
     from sam2_video.training.run import TrainResult
 
-__all__ = ["ObjectPrompt", "SAM2Model", "TrackedFrame", "TrainResult", "train"]
+__all__ = [
+    "Evaluation",
+    "Exported",
+    "ObjectPrompt",
+    "Prediction",
+    "PromptRequest",
+    "SAM2Model",
+    "TrackedFrame",
+    "TrainResult",
+    "evaluate",
+    "export",
+    "predict",
+    "score",
+    "train",
+]
 
 _HOMES = {
+    "Evaluation": "sam2_video.evaluation",
+    "Exported": "sam2_video.model.export",
     "ObjectPrompt": "sam2_video.model.stream",
+    "Prediction": "sam2_video.prediction",
+    "PromptRequest": "sam2_video.prediction",
     "SAM2Model": "sam2_video.model.sam2",
     "TrackedFrame": "sam2_video.model.stream",
     "TrainResult": "sam2_video.training.run",
+    "evaluate": "sam2_video.evaluation",
+    "export": "sam2_video.model.export",
+    "predict": "sam2_video.prediction",
+    "score": "sam2_video.scoring",
 }
 
 

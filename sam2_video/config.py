@@ -116,6 +116,10 @@ class LossConfig:
     iou_prediction: float = setting(
         1.0, "regression of the predicted IoU of every hypothesis", ge=0
     )
+    iou_regression: Literal["l1", "l2"] = setting(
+        "l1",
+        "|error| as in Meta's fine-tuning, or its square, which learns from far off",
+    )
     object_score: float = setting(1.0, "object present or absent", ge=0)
     focal_alpha: float = setting(
         0.25, "weight of the object's pixels in the focal loss; -1 = none", ge=-1, le=1
@@ -159,12 +163,18 @@ class TrainerConfig:
     accumulate: int = setting(1, "batches whose gradients are added before a step", ge=1)
     validate_every: int = setting(1, "epochs between validations", ge=1)
     validation_videos: int | None = setting(None, "validate on this many videos; null = all", ge=1)
+    validation_counts_first_and_last: bool = setting(
+        False, "score the first and last annotated frame too; benchmarks leave them out"
+    )
     early_stopping: int | None = setting(
-        None, "stop after this many validations without a better J; null = never", ge=1
+        None, "stop after this many validations without a better J&F; null = never", ge=1
     )
     save_every: int = setting(1, "epochs between epoch_*.ckpt", ge=1)
     keep_checkpoints: int = setting(
         3, "how many of the newest epoch_*.ckpt are kept; -1 = all", ge=-1
+    )
+    pictures_every: int = setting(
+        5, "epochs between pictures of clips and of validation; 0 = no pictures at all", ge=0
     )
 
 

@@ -228,6 +228,11 @@ def rle_area(rle: Rle) -> int:
     return int(coco_mask.area(rle))
 
 
+def rle_box(rle: Rle) -> list[float]:
+    """Return COCO's box of a compressed RLE: left, top, width, height."""
+    return coco_mask.toBbox(rle).tolist()
+
+
 def resize_masks(
     masks: UInt8[Tensor, "objects frames height width"], size: Size
 ) -> UInt8[Tensor, "objects frames new_height new_width"]:

@@ -66,7 +66,8 @@ def test_ranks_with_different_numbers_of_objects_equal_the_joined_batch(reductio
             assert torch.allclose(torch.cat(found), expected, rtol=1e-5, atol=1e-9)
 
 
-def test_sum_equals_metas_loss():
+@pytest.mark.parametrize("iou_regression", ["l1", "l2"])
+def test_sum_equals_metas_loss(iou_regression):
     """Two clicks on frame 0, one hypothesis, three hypotheses, an absent and a given mask."""
     oracle = pytest.importorskip("training.loss_fns", reason="Meta's sam2 is not installed")
     targets = make_targets(objects=3)
@@ -80,7 +81,8 @@ def test_sum_equals_metas_loss():
         make_output(2, rows, 3, seed=5),
     ]
     outputs = [with_gradient(output) for output in outputs]
-    ours = clip_loss(outputs, targets, labelled_like(targets), LossConfig(reduction="sum"))
+    settings = LossConfig(reduction="sum", iou_regression=iou_regression)
+    ours = clip_loss(outputs, targets, labelled_like(targets), settings)
     ours.total.backward()
     expected_gradients = [gradients(output) for output in outputs]
 
@@ -102,7 +104,7 @@ def test_sum_equals_metas_loss():
     meta = oracle.MultiStepMultiMasksAndIous(
         weight_dict={"loss_mask": 20, "loss_dice": 1, "loss_iou": 1, "loss_class": 1},
         supervise_all_iou=True,
-        iou_use_l1_loss=True,
+        iou_use_l1_loss=iou_regression == "l1",
         pred_obj_scores=True,
         focal_gamma_obj_score=0.0,
         focal_alpha_obj_score=-1.0,

@@ -62,7 +62,10 @@ def test_soft_iou_compares_overlap_and_union(logits, targets):
 def test_iou_prediction_is_the_distance_to_the_true_iou(logits, targets):
     actual = terms.mask_iou(logits, targets)
     assert actual.item() == pytest.approx(1 / 2)
-    assert terms.iou_prediction(torch.tensor(0.8), actual.float()).item() == pytest.approx(0.3)
+    predicted, actual = torch.tensor(0.8), actual.float()
+    assert terms.iou_prediction(predicted, actual).item() == pytest.approx(0.3)
+    squared = terms.iou_prediction(predicted, actual, is_squared=True)
+    assert squared.item() == pytest.approx(0.09)
 
 
 def test_the_iou_of_two_empty_masks_is_zero():
@@ -110,6 +113,7 @@ def test_other_terms_have_the_right_gradient():
     assert gradcheck(lambda x: terms.object_score(x, is_present), scores)
     actual = torch.rand(4, dtype=torch.float64, generator=generator)
     assert gradcheck(lambda x: terms.iou_prediction(x, actual), scores)
+    assert gradcheck(lambda x: terms.iou_prediction(x, actual, is_squared=True), scores)
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32])

@@ -2,7 +2,7 @@
 
 from sam2_video.configuration.keys import KEYS, SECTIONS, Key, assemble, flatten, nearest
 from sam2_video.configuration.load import config_from_keywords, load_config, resolve
-from sam2_video.configuration.problems import ConfigurationError, Entry, Problem
+from sam2_video.configuration.problems import ConfigurationError, Entry, Problem, shown
 from sam2_video.configuration.reference import reference_table
 from sam2_video.configuration.yaml_reader import read_text, read_yaml
 from sam2_video.configuration.yaml_writer import dump, save
@@ -25,4 +25,5 @@ __all__ = [
     "reference_table",
     "resolve",
     "save",
+    "shown",
 ]

@@ -80,7 +80,8 @@ def check_training(config: TrainConfig) -> Iterator[Problem]:
     for key, (value, expected) in paths.items():
         if value is not None and not _exists(value):
             yield _missing(key, value, expected)
-    checkpoint = config.model.checkpoint_path
+    # a resumed run has its own weights
+    checkpoint = config.model.checkpoint_path if config.resume is None else None
     if checkpoint is not None and not _exists(checkpoint) and not _is_hub_id(checkpoint):
         expected = "a file, a folder, or a hub id such as facebook/sam2.1-hiera-tiny"
         yield _missing("model.checkpoint_path", checkpoint, expected)

@@ -42,16 +42,19 @@ class _FaultyYAMLError(Exception):
         self.message = message
 
 
-def read_yaml(path: Path) -> tuple[dict[str, Entry], list[Problem]]:
+def read_yaml(
+    path: Path, *, has_any_sections: bool = False
+) -> tuple[dict[str, Entry], list[Problem]]:
     """Read a configuration file: its values by dotted path, and the faults of its text.
 
     Names and types are not checked here. An empty file, and a section without a value, are valid:
-    everything keeps its default.
+    everything keeps its default. Sections are those of the training configuration, or whatever
+    has keys below it.
     """
     problems = []
     entries: dict[str, Entry] = {}
     try:
-        for dotted, value, line in _leaves(_text_of(path)):
+        for dotted, value, line in _leaves(_text_of(path), has_any_sections=has_any_sections):
             source = f"{path}, line {line}"
             if dotted in entries:
                 message = f"given twice, first at {entries[dotted].source}; delete one"
@@ -118,7 +121,7 @@ def _text_of(path: Path) -> str:
         raise _FaultyYAMLError(line, "not UTF-8 text; save the file as UTF-8") from None
 
 
-def _leaves(text: str) -> Iterator[tuple[str, Any, int]]:
+def _leaves(text: str, *, has_any_sections: bool) -> Iterator[tuple[str, Any, int]]:
     """Yield (dotted path, value, line) for every value of the document."""
     try:
         loader = Loader(text)
@@ -136,19 +139,20 @@ def _leaves(text: str) -> Iterator[tuple[str, Any, int]]:
     if not isinstance(root, yaml.MappingNode) or root.tag != _MAPPING:
         line = root.start_mark.line + 1
         raise _FaultyYAMLError(line, "expected `key: value` lines, such as `trainer:`")
-    yield from _pairs(loader, root, "")
+    yield from _pairs(loader, root, "", set() if has_any_sections else None)
 
 
 def _pairs(
-    loader: Loader, mapping: yaml.MappingNode, prefix: str
+    loader: Loader, mapping: yaml.MappingNode, prefix: str, nodes_seen: set[int] | None
 ) -> Iterator[tuple[str, Any, int]]:
+    """Yield the values below a mapping; `nodes_seen` is None where only SECTIONS are sections."""
     sections_seen: dict[str, int] = {}
     for key_node, value_node in mapping.value:
         line = key_node.start_mark.line + 1
         if not isinstance(key_node, yaml.ScalarNode):
             raise _FaultyYAMLError(line, "expected a plain name before the colon")
         name = prefix + key_node.value
-        if name not in SECTIONS:
+        if not _is_section(name, value_node, line, nodes_seen):
             yield name, _value(loader, value_node), line
             continue
         if name in sections_seen:
@@ -156,9 +160,21 @@ def _pairs(
             raise _FaultyYAMLError(line, message + "; join the two")
         sections_seen[name] = line
         if isinstance(value_node, yaml.MappingNode) and value_node.tag == _MAPPING:
-            yield from _pairs(loader, value_node, f"{name}.")
+            yield from _pairs(loader, value_node, f"{name}.", nodes_seen)
         elif value_node.tag != _NULL:
             yield name, _value(loader, value_node), line
+
+
+def _is_section(name: str, value: yaml.Node, line: int, nodes_seen: set[int] | None) -> bool:
+    if nodes_seen is None:
+        return name in SECTIONS
+    if not isinstance(value, yaml.MappingNode):
+        return False
+    # aliases of aliases would make a short file endless
+    if id(value) in nodes_seen:
+        raise _FaultyYAMLError(line, "an alias of a whole section; write its keys out")
+    nodes_seen.add(id(value))
+    return True
 
 
 def _value(loader: Loader, node: yaml.Node) -> Any:  # noqa: ANN401

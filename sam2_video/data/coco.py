@@ -11,6 +11,7 @@ from loguru import logger
 
 from sam2_video.data.coco_video import CocoVideo, Region
 from sam2_video.data.frames import IMAGE_SUFFIXES, natural_key
+from sam2_video.data.video import Problems
 from sam2_video.masks import check_segmentation
 
 Record = dict[str, Any]
@@ -23,7 +24,9 @@ def is_coco(path: Path) -> bool:
     return isinstance(content, dict) and {"images", "annotations"} <= content.keys()
 
 
-def open_coco(json_path: Path, images_path: Path | None = None) -> list[CocoVideo]:
+def open_coco(
+    json_path: Path, images_path: Path | None = None, problems: Problems | None = None
+) -> list[CocoVideo]:
     """Open the videos of a COCO file in the natural order of their names.
 
     A video's name is the one in `videos`, else its `video_id`. Objects are told apart by the first
@@ -32,6 +35,7 @@ def open_coco(json_path: Path, images_path: Path | None = None) -> list[CocoVide
     Args:
         json_path: The file.
         images_path: What `file_name` is relative to; the file's own folder where not given.
+        problems: Takes the videos whose images are not as they should be; without, an error.
 
     Raises:
         ValueError: A record is incomplete, contradicts another, or leaves the images' folder.
@@ -47,10 +51,15 @@ def open_coco(json_path: Path, images_path: Path | None = None) -> list[CocoVide
     by_video = _group_images(json_path, content["images"])
     regions = _group_regions(json_path, content["annotations"], content["images"])
     names = {video.get("id"): video.get("name") for video in content.get("videos", [])}
-    videos = [
-        _open_video(json_path, root, str(names.get(video_id) or video_id), images, regions)
-        for video_id, images in by_video.items()
-    ]
+    videos = []
+    for video_id, images in by_video.items():
+        name = str(names.get(video_id) or video_id)
+        try:
+            videos.append(_open_video(json_path, root, name, images, regions))
+        except (OSError, ValueError) as error:
+            if problems is None:
+                raise
+            problems[name] = str(error)
     ids = [video.video_id for video in videos]
     if len(set(ids)) < len(ids):
         double = next(name for name in ids if ids.count(name) > 1)
@@ -194,6 +203,7 @@ def _image_path(json_path: Path, root: Path, file_name: str) -> Path:
         hint = f"it is there under {found[0]}: set" if found else "name the images' folder in"
         value = f"dataset.masks_path to {found[0]}" if found else "dataset.masks_path"
         raise FileNotFoundError(
-            f"{json_path}: image {file_name!r} does not exist in {root}; {hint} {value}"
+            f"{json_path}: image {file_name!r} does not exist in {root}; {hint} {value} (of "
+            "dataset.val_path: dataset.val_masks_path)"
         )
     return path

@@ -2,8 +2,9 @@
 
 from pathlib import Path
 
-from sam2_video.data.folder import FolderVideo, open_folder_video
+from sam2_video.data.folder import FolderVideo, open_folder_videos
 from sam2_video.data.frames import has_images, visible_entries, warn_unread
+from sam2_video.data.video import Problems
 from sam2_video.masks import Palette
 
 FRAMES_FOLDER = "JPEGImages"
@@ -16,7 +17,10 @@ def is_davis(path: Path) -> bool:
 
 
 def open_davis(
-    data_path: Path, masks_path: Path | None = None, colour_palette: Palette | None = None
+    data_path: Path,
+    masks_path: Path | None = None,
+    colour_palette: Palette | None = None,
+    problems: Problems | None = None,
 ) -> list[FolderVideo]:
     """Open a DAVIS tree given its root, `JPEGImages`, a resolution in it (`480p`), or one video.
 
@@ -24,6 +28,7 @@ def open_davis(
         data_path: Any of those folders.
         masks_path: Used in place of `Annotations`.
         colour_palette: Colours of the objects, for RGB masks.
+        problems: Takes the videos that cannot be opened; without, each is an error.
     """
     root_frames = data_path / FRAMES_FOLDER
     frames_dir = root_frames if root_frames.is_dir() else data_path
@@ -34,16 +39,13 @@ def open_davis(
         )
     if frames_dir.name != FRAMES_FOLDER and has_images(frames_dir):
         masks = _annotations_of(frames_dir.parent, masks_path) / frames_dir.name
-        return [open_folder_video(frames_dir, masks, _WAY_OUT, colour_palette)]
+        return open_folder_videos({frames_dir: masks}, _WAY_OUT, colour_palette, problems)
     frames_dir = _video_level(frames_dir)
     annotations = _annotations_of(frames_dir, masks_path)
     entries = visible_entries(frames_dir)
     warn_unread(frames_dir, [entry for entry in entries if not entry.is_dir()], "a folder a video")
-    return [
-        open_folder_video(folder, annotations / folder.name, _WAY_OUT, colour_palette)
-        for folder in entries
-        if folder.is_dir()
-    ]
+    masks_of = {folder: annotations / folder.name for folder in entries if folder.is_dir()}
+    return open_folder_videos(masks_of, _WAY_OUT, colour_palette, problems)
 
 
 def _video_level(frames_dir: Path) -> Path:

@@ -2,19 +2,24 @@
 
 from pathlib import Path
 
-from sam2_video.data.folder import FolderVideo, open_folder_video
+from sam2_video.data.folder import FolderVideo, open_folder_video, open_folder_videos
 from sam2_video.data.frames import has_images, visible_entries, warn_unread
+from sam2_video.data.video import Problems
 from sam2_video.masks import Palette
 
 _WAY_OUT = "put masks into VIDEO/masks/, or name their parallel tree in dataset.masks_path"
 
 
 def open_video_directory(
-    data_path: Path, masks_path: Path | None = None, colour_palette: Palette | None = None
+    data_path: Path,
+    masks_path: Path | None = None,
+    colour_palette: Palette | None = None,
+    problems: Problems | None = None,
 ) -> list[FolderVideo]:
     """Open `data_path/VIDEO/*.jpg` with `masks_path/VIDEO/*.png` or `data_path/VIDEO/masks/*.png`.
 
     A folder that holds frames itself is one video; its masks may then lie in `masks_path` directly.
+    `problems` takes the videos that cannot be opened; without, each is an error.
     """
     if masks_path is not None and not masks_path.is_dir():
         raise FileNotFoundError(f"{masks_path}: dataset.masks_path is no folder; correct the path")
@@ -29,15 +34,10 @@ def open_video_directory(
             "a DAVIS tree (JPEGImages, Annotations) or a COCO JSON file: correct dataset.data_path"
         )
     warn_unread(data_path, [entry for entry in entries if not entry.is_dir()], "a folder a video")
-    return [
-        open_folder_video(
-            folder,
-            masks_path / folder.name if masks_path else folder / "masks",
-            _WAY_OUT,
-            colour_palette,
-        )
-        for folder in folders
-    ]
+    masks_of = {
+        folder: masks_path / folder.name if masks_path else folder / "masks" for folder in folders
+    }
+    return open_folder_videos(masks_of, _WAY_OUT, colour_palette, problems)
 
 
 def _open_single(

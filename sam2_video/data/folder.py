@@ -1,13 +1,13 @@
 """A video as a folder of frames beside a folder of mask files, one file a frame."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from jaxtyping import UInt8
 from torch import Tensor
 
 from sam2_video.data.frames import list_images, warn_unread
-from sam2_video.data.video import Video
+from sam2_video.data.video import Problems, Video
 from sam2_video.masks import Palette, mask_object_ids, read_mask_image, separate_objects
 
 
@@ -41,6 +41,31 @@ class FolderVideo(Video):
         path = self._mask_paths[index]
         assert path is not None
         return read_mask_image(path, self.size, self._colour_palette)
+
+
+def open_folder_videos(
+    masks_of: Mapping[Path, Path],
+    way_out: str,
+    colour_palette: Palette | None,
+    problems: Problems | None = None,
+) -> list[FolderVideo]:
+    """Open each folder of frames with its folder of masks; see `open_folder_video`.
+
+    Args:
+        masks_of: The folder of masks of each folder of frames.
+        way_out: What to do where masks are missing, for the message.
+        colour_palette: Colours of the objects, for RGB masks.
+        problems: Takes what cannot be opened; without, it is an error.
+    """
+    videos = []
+    for frames_dir, masks_dir in masks_of.items():
+        try:
+            videos.append(open_folder_video(frames_dir, masks_dir, way_out, colour_palette))
+        except (OSError, ValueError) as error:
+            if problems is None:
+                raise
+            problems[frames_dir.name] = str(error)
+    return videos
 
 
 def open_folder_video(

@@ -11,7 +11,7 @@ from sam2_video.data.coco import is_coco, open_coco
 from sam2_video.data.davis import FRAMES_FOLDER, is_davis, open_davis
 from sam2_video.data.directory import open_video_directory
 from sam2_video.data.frames import has_images
-from sam2_video.data.video import Video
+from sam2_video.data.video import Problems, Video
 from sam2_video.masks import Palette
 
 
@@ -60,6 +60,7 @@ def open_dataset(
     masks_path: str | Path | None = None,
     format: Literal["auto", "video_directory", "davis", "coco"] = "auto",
     colour_palette: Palette | None = None,
+    problems: Problems | None = None,
 ) -> Sequence[Video]:
     """Open all videos of a data set, in natural order.
 
@@ -68,6 +69,7 @@ def open_dataset(
         masks_path: Masks in a parallel tree; for COCO the folder of the images.
         format: The layout, or auto: recognised and logged.
         colour_palette: RGB colours of the objects 1, 2, ..., for masks that are RGB pictures.
+        problems: Takes the videos that cannot be opened, by name; without, each is an error.
     """
     path = Path(data_path).expanduser()
     masks = Path(masks_path).expanduser() if masks_path is not None else None
@@ -80,10 +82,10 @@ def open_dataset(
                 f"{path}: a folder without a COCO file; point dataset.data_path to the JSON file, "
                 "or correct dataset.format"
             )
-        videos: Sequence[Video] = open_coco(layout.path, masks)
+        videos: Sequence[Video] = open_coco(layout.path, masks, problems)
     else:
         opener = open_davis if layout.name == "davis" else open_video_directory
-        videos = opener(layout.path, masks, colour_palette)
+        videos = opener(layout.path, masks, colour_palette, problems)
     frames = sum(video.num_frames for video in videos)
     logger.info(
         f"{path}: layout {layout.name} ({layout.reason}): {len(videos)} videos, {frames} frames"

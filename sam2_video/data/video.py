@@ -10,6 +10,9 @@ from torch import Tensor
 
 from sam2_video.data.frames import read_rgb, read_size
 
+Problems = dict[str, str]
+"""Videos that could not be opened, by name, and why, in a line."""
+
 
 class Video(ABC):
     """A video with annotated objects; nothing is read before it is asked for.

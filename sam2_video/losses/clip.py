@@ -207,8 +207,11 @@ def _values_of(
         if name in weights
     ]
     if "iou_prediction" in weights:
-        loss = terms.iou_prediction(output.iou_predictions, _actual_ious(item)).mean(-1)
-        values.append(_TermValues("iou_prediction", loss, truth.is_present))
+        is_squared = settings.iou_regression == "l2"
+        loss = terms.iou_prediction(
+            output.iou_predictions, _actual_ious(item), is_squared=is_squared
+        )
+        values.append(_TermValues("iou_prediction", loss.mean(-1), truth.is_present))
     if "object_score" in weights:
         loss = terms.object_score(output.object_score_logits, truth.is_present)
         values.append(_TermValues("object_score", loss, truth.is_supervised))

@@ -72,10 +72,18 @@ def temporal(
 
 
 def iou_prediction(
-    predicted: Float[Tensor, "*entries"], actual: Float[Tensor, "*entries"]
+    predicted: Float[Tensor, "*entries"],
+    actual: Float[Tensor, "*entries"],
+    *,
+    is_squared: bool = False,
 ) -> Float[Tensor, "*entries"]:
-    """Return |predicted IoU - actual IoU|, L1 as in Meta's published fine-tuning."""
-    return (wide(predicted) - actual).abs()
+    """Return |predicted IoU - actual IoU|, or its square; Meta published both (`iou_use_l1_loss`).
+
+    The absolute error is least at the median: a hypothesis that is right for fewer than half of
+    the objects is predicted as 0, where the sigmoid no longer learns. The square has no such end.
+    """
+    error = wide(predicted) - actual
+    return error.square() if is_squared else error.abs()
 
 
 def object_score(

@@ -23,6 +23,8 @@ class Architecture:
 
     `has_pointer_time` and `has_occlusion_embedding` are what SAM 2.1 added to SAM 2: a projected
     temporal encoding of object pointers, and an embedding added to the memory of absent objects.
+    `has_tracking_hypotheses`: three masks where an object is tracked without a click (as in every
+    published SAM 2), or one.
     """
 
     name: str
@@ -34,6 +36,7 @@ class Architecture:
     background_size: tuple[int, int] = (7, 7)
     has_pointer_time: bool = True
     has_occlusion_embedding: bool = True
+    has_tracking_hypotheses: bool = True
     hidden_size: int = 256
     decoder_heads: int = 8
     feed_forward_size: int = 2048
@@ -152,6 +155,7 @@ def network_config(
             iou_head_hidden_dim=hidden,
         ),
         image_size=height,
+        multimask_output_for_tracking=architecture.has_tracking_hypotheses,
         enable_occlusion_spatial_embedding=architecture.has_occlusion_embedding,
         enable_temporal_pos_encoding_for_object_pointers=architecture.has_pointer_time,
         memory_attention_hidden_size=hidden,

@@ -1,7 +1,7 @@
 """The names of SAM 2's parameters: Meta's and transformers', one table, both ways."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import torch
 from torch import Tensor
@@ -183,6 +183,18 @@ def meta_name(name: str) -> str:
     return _rename(name, _TO_META) or name
 
 
+def is_meta(names: Iterable[str]) -> bool:
+    """Say whether a checkpoint's names are Meta's: only there a tensor is of `image_encoder`."""
+    return any(name.startswith("image_encoder.") for name in names)
+
+
+def complete_twins(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return transformers' state with both of its two equal matrices, which some files share."""
+    present = [name for name in _OUR_GAUSSIANS if name in state]
+    twins = {name: state[present[0]].clone() for name in _OUR_GAUSSIANS} if present else {}
+    return twins | dict(state)
+
+
 def from_meta(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Return a Meta state dict under transformers' names; unknown names stay as they are.
 
@@ -190,13 +202,17 @@ def from_meta(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     matrix of random frequencies serves two modules.
     """
     renamed: dict[str, Tensor] = {}
+    points = [state[name] for name in _META_POINTS if name in state]
+    # what does not stack stays, and is found to be wrong by whoever compares shapes
+    is_stacked = len(points) == len(_META_POINTS) and len({x.shape[1:] for x in points}) == 1
     for name, tensor in state.items():
         if name == _META_GAUSSIAN:
-            renamed |= dict.fromkeys(_OUR_GAUSSIANS, tensor)
-        elif name not in _META_POINTS:
+            # two tensors: safetensors refuses names that share one
+            renamed |= {ours: tensor.clone() for ours in _OUR_GAUSSIANS}
+        elif not is_stacked or name not in _META_POINTS:
             renamed[_rename(name, _TO_OURS) or name] = tensor
-    if all(name in state for name in _META_POINTS):
-        renamed[_OUR_POINTS] = torch.cat([state[name] for name in _META_POINTS])
+    if is_stacked:
+        renamed[_OUR_POINTS] = torch.cat(points)
     return renamed
 
 

@@ -4,20 +4,20 @@ from collections.abc import Iterable, Iterator, Sequence, Sized
 
 import torch
 from jaxtyping import Float, Int, UInt8
+from loguru import logger
 from torch import Tensor, nn
 from transformers import Sam2VideoModel
 from transformers.utils import logging as transformers_logging
 
 from sam2_video.model.architecture import Architecture, build_network
-from sam2_video.model.checkpoint import (
-    detect_architecture,
-    load_weights,
-    read_architecture,
-    read_weights,
-)
+from sam2_video.model.checkpoint import load_weights, read_weights
+from sam2_video.model.detect import detect_architecture
 from sam2_video.model.heads import FrameFeatures
 from sam2_video.model.initialise import initialise
-from sam2_video.model.stream import ObjectPrompt, StreamTracker, TrackedFrame
+from sam2_video.model.meta_yaml import read_architecture
+from sam2_video.model.object_prompt import ObjectPrompt
+from sam2_video.model.propagation import Direction, FrameSequence, track_stream, track_video
+from sam2_video.model.stream import OBJECTS_AT_ONCE, StreamTracker, TrackedFrame
 from sam2_video.model.trainable import freeze_modes, set_trainable
 from sam2_video.model.unroll import track_clips
 from sam2_video.pixels import prepare_frames
@@ -69,7 +69,7 @@ class SAM2Model(nn.Module):
         if config is not None:
             architecture = read_architecture(config)
         elif weights is not None:
-            architecture = detect_architecture(weights, str(checkpoint))
+            architecture = detect_architecture(weights)
         else:
             raise ValueError(
                 "model.config_path: got null and no checkpoint; expected a name such as "
@@ -80,7 +80,10 @@ class SAM2Model(nn.Module):
         if weights is None:
             initialise(network, seed)
         else:
-            load_weights(network, weights, str(checkpoint))
+            number = load_weights(network, weights)
+            logger.info(
+                f"loaded {number} of {number} tensors from {checkpoint} as {architecture.name}"
+            )
         return cls(network, architecture, image_size).eval()
 
     def set_trainable(self, patterns: Sequence[str]) -> None:
@@ -143,44 +146,61 @@ class SAM2Model(nn.Module):
 
     def track(
         self,
-        frames: Iterable[UInt8[Tensor, "3 _height _width"]],
+        frames: FrameSequence | Iterable[UInt8[Tensor, "3 _height _width"]],
         prompts: Sequence[ObjectPrompt],
         is_memory_used: bool = True,
+        *,
+        start: int | None = None,
+        direction: Direction = "forward",
+        max_objects: int = OBJECTS_AT_ONCE,
     ) -> Iterator[TrackedFrame]:
         """Track objects through the frames of a video, which may be a stream without end.
+
+        Frames that can be asked for in any order (a list, a tensor, any `Sequence`) are tracked as
+        by Meta's video predictor with all prompts added first: a frame also reads what was shown on
+        frames after it. Of a stream a frame knows only what came before; where no object is
+        prompted on two frames, and from 16 frames on (SAM 2 counts the age of object pointers by
+        the length of shorter videos), the two are the same. Memory stays bounded: the latest
+        frames, and those that were prompted.
 
         Args:
             frames: RGB, uint8, of any size.
             prompts: of any objects on any frames, in pixels of those frames.
             is_memory_used: False shows what the network says with its memory emptied.
+            start: the frame from which all objects are tracked, whenever they are prompted
+                (`start_frame_idx` of Meta's predictor); None = each from its own first prompt.
+            direction: from the start to the end ("forward") or to the first frame ("reverse"),
+                or forward and then in reverse ("both": each pass yields the frame it starts on).
+            max_objects: how many objects run together; changes memory and speed, not results.
 
         Yields:
-            Each frame with the objects prompted so far.
+            Each frame with the objects tracked on it: forward from the first frame (or `start`).
 
         Raises:
-            ValueError: a prompt for a frame that never came, or of the wrong size.
+            ValueError: a prompt for a frame that never came, or of the wrong size; a start or
+                a direction for a stream.
         """
-        waiting: dict[int, list[ObjectPrompt]] = {}
-        for prompt in prompts:
-            waiting.setdefault(prompt.frame, []).append(prompt)
+        if isinstance(frames, Tensor):
+            frames = frames.unbind()
         num_frames = len(frames) if isinstance(frames, Sized) else None
-        if num_frames is not None:
-            _check_all_come(waiting, num_frames)
-        tracker = StreamTracker(self.network, self.image_size, num_frames, is_memory_used)
-        num_seen = 0
-        for index, frame in enumerate(frames):
-            height, width = frame.shape[-2:]
-            # not around the loop: a generator would leave the mode on for whoever asked
-            with torch.inference_mode():
-                pixels = prepare_frames(frame.to(self.device).unsqueeze(0), self.image_size)
-                tracked = tracker.step(self.encode(pixels), (height, width), waiting.pop(index, []))
-            yield tracked
-            num_seen += 1
-        _check_all_come(waiting, num_seen)
+        tracker = StreamTracker(
+            self.network,
+            self.image_size,
+            num_frames,
+            is_memory_used,
+            start=start,
+            is_reverse=direction == "reverse",
+            will_turn=direction == "both",
+            max_objects=max_objects,
+        )
+        if isinstance(frames, Sequence):
+            return track_video(tracker, frames, prompts, self._encode_frame, start, direction)
+        if start is not None or direction != "forward":
+            raise ValueError(
+                f"start, direction: got {start}, {direction!r} for frames that come one after "
+                "another; expected none, or frames that can be indexed, such as a list"
+            )
+        return track_stream(tracker, frames, prompts, self._encode_frame)
 
-
-def _check_all_come(frames: Iterable[int], num_frames: int) -> None:
-    """Raise ValueError for prompts on frames that the video does not have."""
-    never = sorted(frame for frame in frames if not 0 <= frame < num_frames)
-    if never:
-        raise ValueError(f"prompts for frames {never}: the video has {num_frames} frames")
+    def _encode_frame(self, frame: UInt8[Tensor, "3 height width"]) -> FrameFeatures:
+        return self.encode(prepare_frames(frame.to(self.device).unsqueeze(0), self.image_size))

@@ -1,107 +1,68 @@
-"""Tracking through a whole video, one frame at a time, with memory that stays bounded."""
+"""The state of tracking through one whole video: who is tracked, and what is remembered of them."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 
 import torch
-from jaxtyping import Bool, Float, Shaped
+from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.nn import functional as F
 from transformers import Sam2VideoModel
 
+from sam2_video.model.cohorts import Said, StreamCohort, join, regroup, split
 from sam2_video.model.heads import FrameFeatures
-from sam2_video.model.memory import MemoryBank
-from sam2_video.model.tracker import track_frame
+from sam2_video.model.memory import MemoryBank, MemoryEntry, merge_entries
+from sam2_video.model.object_prompt import ObjectPrompt, to_model
+from sam2_video.model.tracker import encode_memory, track_frame
 from sam2_video.structures import FrameOutput, Prompt
 
-BOX_CORNER_LABELS = (2, 3)
-POINT_LABELS = (1, 0, -1)
-
-
-@dataclass(frozen=True)
-class ObjectPrompt:
-    """How one object is shown on one frame, in pixels of that frame.
-
-    Exactly one of: `mask` (non-zero = object); `box` (x0, y0, x1, y1); `points` (x, y) with
-    `labels` (1 on the object, 0 beside it, -1 no point at all).
-
-    Raises:
-        ValueError: not exactly one of them, or one that makes no sense.
-    """
-
-    object_id: int
-    frame: int
-    mask: Shaped[Tensor, "height width"] | None = None
-    box: Sequence[float] | None = None
-    points: Sequence[Sequence[float]] | None = None
-    labels: Sequence[int] | None = None
-
-    def __post_init__(self) -> None:
-        problem = self._find_problem()
-        if problem is not None:
-            raise ValueError(f"prompt of object {self.object_id} on frame {self.frame}: {problem}")
-
-    def _find_problem(self) -> str | None:
-        given = sum(x is not None for x in (self.mask, self.box, self.points))
-        if given != 1:
-            return f"got {given} of mask, box, points; expected exactly one"
-        if self.box is not None and len(self.box) != 4:
-            return f"got the box {tuple(self.box)}; expected x0, y0, x1, y1"
-        return None if self.points is None else _find_point_problem(self.points, self.labels or ())
-
-
-def _find_point_problem(points: Sequence[Sequence[float]], labels: Sequence[int]) -> str | None:
-    if not len(points):
-        return "got no points; expected at least one"
-    for point in points:
-        if len(point) != 2:
-            return f"got the point {tuple(point)}; expected x, y"
-    if len(labels) != len(points):
-        return f"got {len(points)} points and {len(labels)} labels; expected as many of both"
-    if not set(labels) <= set(POINT_LABELS):
-        return f"got labels {list(labels)}; expected 1 (on the object), 0 (beside it), -1 (padding)"
-    return None
+MEMORY_DTYPE = torch.bfloat16
+"""Spatial memory is kept in half the space, as in Meta's predictor."""
+OBJECTS_AT_ONCE = 16
+"""How many objects of a frame run together: more gain little, and take memory."""
 
 
 @dataclass(frozen=True)
 class TrackedFrame:
-    """The objects of one frame, at the frame's own size: those prompted so far, by rising id."""
+    """The objects that are tracked on one frame of (height, width) `size`, by rising id.
+
+    The decoder's logits are enlarged when they are asked for: at the size of a 4K frame those of
+    60 objects take 2 GB.
+    """
 
     index: int
     object_ids: tuple[int, ...]
-    mask_logits: Float[Tensor, "objects height width"]
+    decoder_logits: Float[Tensor, "objects decoder_height decoder_width"]
     object_scores: Float[Tensor, " objects"]
+    size: tuple[int, int]
 
-    @property
+    @cached_property
+    def mask_logits(self) -> Float[Tensor, "objects height width"]:
+        """The mask logits at the frame's own size."""
+        return self.enlarge(slice(None))
+
+    @cached_property
     def masks(self) -> Bool[Tensor, "objects height width"]:
-        """Return the binary masks: logits above 0."""
-        return self.mask_logits > 0
+        """The binary masks at the frame's own size: logits above 0."""
+        masks = [self.enlarge(slice(row, row + 1)) > 0 for row in range(len(self.object_ids))]
+        return torch.cat([self.enlarge(slice(0)) > 0, *masks])
 
-
-@dataclass(frozen=True)
-class _Cohort:
-    """Objects that run together: their memory has one layout."""
-
-    object_ids: tuple[int, ...]
-    bank: MemoryBank
-    prompt: Prompt | None = None
-
-    def without(self, names: set[int]) -> "_Cohort | None":
-        """Return the cohort without some objects; None where nobody is left."""
-        rows = [row for row, name in enumerate(self.object_ids) if name not in names]
-        if len(rows) == len(self.object_ids):
-            return self
-        if not rows:
-            return None
-        return _Cohort(tuple(self.object_ids[row] for row in rows), self.bank.select(rows))
+    def enlarge(self, rows: slice) -> Float[Tensor, "objects height width"]:
+        """Return the mask logits of some objects at the frame's own size."""
+        logits = self.decoder_logits[rows]
+        if not len(logits) or tuple(logits.shape[-2:]) == self.size:
+            return logits if len(logits) else logits.new_zeros(0, *self.size)
+        return F.interpolate(logits.unsqueeze(1), self.size, mode="bilinear").squeeze(1)
 
 
 class StreamTracker:
-    """Tracks objects through frames given one after another, each object independently.
+    """Tracks objects through the frames of a video, each object independently of the others.
 
-    An object may be prompted on any frame, and again on later ones, which then count as further
-    conditioning frames. With `is_memory_used` False the memory is emptied after each frame: what
-    the network says without it.
+    `condition` shows objects on a frame, `step` tracks a frame. What `condition` was told before
+    a frame's `step` is what the frame knows: prompts given one after another with the frames leave
+    a causal tracker; prompts given for all frames beforehand leave Meta's video predictor, in
+    which a frame also reads the memory of prompted frames in its future.
     """
 
     def __init__(
@@ -110,120 +71,214 @@ class StreamTracker:
         image_size: tuple[int, int],
         num_frames: int | None = None,
         is_memory_used: bool = True,
+        *,
+        start: int | None = None,
+        is_reverse: bool = False,
+        will_turn: bool = False,
+        max_objects: int = OBJECTS_AT_ONCE,
     ) -> None:
+        """Start with nobody to track.
+
+        Args:
+            network: SAM 2.
+            image_size: height, width of its input.
+            num_frames: of the video, if known (short ones read fewer pointers).
+            is_memory_used: False empties the memory after each frame: what the network says
+                without it.
+            start: the frame from which every object is tracked; None = each from the first
+                frame on which it was shown.
+            is_reverse: frames come in falling order.
+            will_turn: keep what the tracker that `turn` returns will read.
+            max_objects: how many objects run together.
+        """
         self._network = network
         self._image_size = image_size
         self._num_frames = num_frames
         self._is_memory_used = is_memory_used
-        self._cohorts: list[_Cohort] = []
-        self._index = 0
+        self._start = start
+        self._is_reverse = is_reverse
+        self._will_turn = will_turn
+        self._max_objects = max_objects
+        self._cohorts: list[StreamCohort] = []
+        self._given: dict[int, list[Said]] = {}
+
+    def condition(
+        self,
+        index: int,
+        features: FrameFeatures,
+        size: tuple[int, int],
+        prompts: Sequence[ObjectPrompt],
+    ) -> None:
+        """Show objects on a frame of (height, width) `size`; from now on its memory is read.
+
+        An object has at most one prompt on a frame.
+        """
+        device = self._network.device
+        said, entries = [], []
+        for start in range(0, len(prompts), self._max_objects):
+            together = prompts[start : start + self._max_objects]
+            for prompt in to_model(index, together, size, self._image_size, device):
+                output, entry = self._show(prompt, features)
+                said.append(output)
+                entries.append(entry)
+        names = [name for output in said for name in output.object_ids]
+        entry = merge_entries(entries, torch.arange(len(names), device=device))
+        self._given.setdefault(index, []).extend(said)
+        self._cohorts = [
+            part
+            for cohort in regroup(self._cohorts, names, entry)
+            for part in split(cohort, self._max_objects)
+        ]
 
     def step(
-        self, features: FrameFeatures, size: tuple[int, int], prompts: Sequence[ObjectPrompt]
+        self,
+        index: int,
+        features: FrameFeatures | None,
+        size: tuple[int, int],
+        prompts: Sequence[ObjectPrompt] = (),
     ) -> TrackedFrame:
-        """Track one frame of (height, width) `size`, given its features and its prompts."""
-        tracked = [self._track(cohort, features) for cohort in self._schedule(prompts, size)]
-        self._cohorts = [cohort for cohort, _ in tracked]
-        logits: dict[int, Tensor] = {}
-        scores: dict[int, Tensor] = {}
-        for _, output in tracked:
-            at_size = F.interpolate(output.best_mask_logits.unsqueeze(1), size, mode="bilinear")
-            logits |= dict(zip(output.objects, at_size.squeeze(1), strict=True))
-            scores |= dict(zip(output.objects, output.object_score_logits, strict=True))
-        names = tuple(sorted(logits))
-        empty = torch.zeros(0, *size, device=self._network.device)
-        frame = TrackedFrame(
-            self._index,
-            names,
-            torch.stack([logits[name] for name in names]) if names else empty,
-            torch.stack([scores[name] for name in names]) if names else empty[:, 0, 0],
-        )
-        self._index += 1
-        return frame
+        """Track a frame of (height, width) `size`, on which `prompts` are shown first.
 
-    def _track(self, cohort: _Cohort, features: FrameFeatures) -> tuple[_Cohort, FrameOutput]:
-        """Track one cohort on this frame; return it with its memory of the frame."""
+        `features` may be None where there are no prompts and `reads` says that none are needed.
+        """
+        if prompts:
+            assert features is not None
+            self.condition(index, features, size, prompts)
+        said = []
+        for place, cohort in enumerate(self._cohorts):
+            if not self._has_started(cohort, index):
+                continue
+            if index in cohort.prompted_frames:
+                said += self._recall(cohort, index)
+            else:
+                assert features is not None
+                self._cohorts[place], output = self._track(cohort, index, features)
+                said.append(output)
+        return self._join(index, said, size)
+
+    def reads(self, index: int) -> bool:
+        """Return whether `step` will need the frame's features, as the prompts stand."""
+        return any(
+            self._has_started(cohort, index) and index not in cohort.prompted_frames
+            for cohort in self._cohorts
+        )
+
+    def turn(self) -> "StreamTracker":
+        """Return a tracker for the other direction from the same start, which knows this pass."""
+        other = StreamTracker(
+            self._network,
+            self._image_size,
+            self._num_frames,
+            self._is_memory_used,
+            start=self._start,
+            is_reverse=not self._is_reverse,
+            max_objects=self._max_objects,
+        )
+        other._cohorts = [
+            StreamCohort(cohort.object_ids, MemoryBank(cohort.bank.conditioning, cohort.origin))
+            for cohort in self._cohorts
+        ]
+        other._given = dict(self._given)
+        return other
+
+    def _show(self, prompt: Prompt, features: FrameFeatures) -> tuple[Said, MemoryEntry]:
+        """Return what a prompt says of its objects, and their memory of the frame.
+
+        The memory is Meta's predictor's, which encodes what it stored of a prompted frame: the
+        mask at the decoder's size, made binary. A given mask is no exception.
+        """
         network = self._network
-        rows = torch.zeros(len(cohort.object_ids), dtype=torch.long, device=network.device)
+        images = features.select(_first_image(len(prompt.objects), network.device))
         output, entry = track_frame(
             network,
-            features.select(rows),
-            cohort.bank,
-            self._index,
+            images,
+            MemoryBank(),
+            prompt.frame,
+            prompt.objects,
+            prompt,
+            self._num_frames,
+            is_training=False,
+            is_memory_needed=False,
+        )
+        logits = _at_decoder_size(output, images)
+        if self._is_memory_used:
+            memory = encode_memory(
+                network, images, logits.unsqueeze(1), output.object_score_logits, is_binary=True
+            )
+            entry = replace(entry, features=memory.to(MEMORY_DTYPE))
+        return Said(output.objects, logits, output.object_score_logits), entry
+
+    def _track(
+        self, cohort: StreamCohort, index: int, features: FrameFeatures
+    ) -> tuple[StreamCohort, Said]:
+        """Track one cohort on this frame; return it with its memory of the frame."""
+        network = self._network
+        output, entry = track_frame(
+            network,
+            features.select(_first_image(len(cohort.object_ids), network.device)),
+            cohort.bank if self._is_memory_used else MemoryBank(),
+            index,
             cohort.object_ids,
-            cohort.prompt,
+            None,
             self._num_frames,
             is_training=False,
             is_memory_needed=self._is_memory_used,
+            is_reverse=self._is_reverse,
         )
-        bank = cohort.bank
-        if self._is_memory_used:
-            max_pointers = network.config.max_object_pointers_in_encoder
-            bank = bank.append(entry).forget(self._index, network.num_maskmem, max_pointers)
-        return _Cohort(cohort.object_ids, bank), output
+        said = Said(output.objects, output.best_mask_logits, output.object_score_logits)
+        if not self._is_memory_used:
+            return cohort, said
+        assert entry.features is not None
+        entry = replace(entry, features=entry.features.to(MEMORY_DTYPE))
+        max_pointers = network.config.max_object_pointers_in_encoder
+        bank = cohort.bank.append(entry).forget(
+            index, network.num_maskmem, max_pointers, self._is_reverse
+        )
+        distance = abs(index - self._start_of(cohort))
+        origin = cohort.origin
+        if self._will_turn and distance < max_pointers:
+            is_near = distance < network.num_maskmem
+            origin = (*origin, entry if is_near else replace(entry, features=None))
+        return StreamCohort(cohort.object_ids, bank, origin), said
 
-    def _schedule(self, prompts: Sequence[ObjectPrompt], size: tuple[int, int]) -> list[_Cohort]:
-        """Return the cohorts of this frame: those that go on, then the newly prompted."""
-        prompted = {prompt.object_id for prompt in prompts}
-        if len(prompted) < len(prompts):
-            raise ValueError(
-                f"frame {self._index}: got {len(prompts)} prompts for the objects "
-                f"{sorted(prompted)}; expected one for each"
-            )
-        memories = {
-            name: cohort.bank.select([row])
-            for cohort in self._cohorts
-            for row, name in enumerate(cohort.object_ids)
-            if name in prompted
-        }
-        work = [rest for cohort in self._cohorts if (rest := cohort.without(prompted)) is not None]
-        groups: dict[tuple[object, ...], list[ObjectPrompt]] = {}
-        for prompt in prompts:
-            # an object with a past of its own cannot share a memory's layout with others
-            again = prompt.object_id if prompt.object_id in memories else None
-            kind = ("mask",) if prompt.mask is not None else ("points", _num_points(prompt))
-            groups.setdefault((*kind, again), []).append(prompt)
-        for group in groups.values():
-            names = tuple(prompt.object_id for prompt in group)
-            bank = memories.get(names[0], MemoryBank())
-            work.append(_Cohort(names, bank, self._to_model(group, size)))
-        return work
+    def _recall(self, cohort: StreamCohort, index: int) -> list[Said]:
+        """Return what the prompts on this frame said of the cohort."""
+        recalled = []
+        for said in self._given[index]:
+            names = [name for name in said.object_ids if name in cohort.object_ids]
+            if names:
+                recalled.append(said.select(names))
+        return recalled
 
-    def _to_model(self, group: Sequence[ObjectPrompt], size: tuple[int, int]) -> Prompt:
-        """Return prompts of one kind in pixels of the model's input."""
-        names = tuple(prompt.object_id for prompt in group)
-        device = self._network.device
-        if group[0].mask is not None:
-            masks = torch.stack([_given_mask(prompt, size) for prompt in group]).to(device)
-            masks = F.interpolate(masks.unsqueeze(1), self._image_size, mode="nearest-exact")
-            return Prompt(self._index, names, masks=masks.squeeze(1))
-        scale = torch.tensor([self._image_size[1] / size[1], self._image_size[0] / size[0]])
-        points, labels = zip(*(_points(prompt) for prompt in group), strict=True)
-        return Prompt(
-            self._index,
-            names,
-            points=(torch.stack(points) * scale).to(device),
-            labels=torch.stack(labels).to(device),
+    def _start_of(self, cohort: StreamCohort) -> int:
+        return min(cohort.prompted_frames) if self._start is None else self._start
+
+    def _has_started(self, cohort: StreamCohort, index: int) -> bool:
+        start = self._start_of(cohort)
+        return index <= start if self._is_reverse else index >= start
+
+    def _join(self, index: int, said: Sequence[Said], size: tuple[int, int]) -> TrackedFrame:
+        """Return everything that was said on a frame, at its size."""
+        if not said:
+            empty = torch.zeros(0, *size, device=self._network.device)
+            return TrackedFrame(index, (), empty, empty[:, 0, 0], size)
+        joined = join(said)
+        return TrackedFrame(
+            index, joined.object_ids, joined.mask_logits.float(), joined.object_scores, size
         )
 
 
-def _num_points(prompt: ObjectPrompt) -> int:
-    return 2 if prompt.points is None else len(prompt.points)
+def _first_image(num_objects: int, device: torch.device) -> Tensor:
+    return torch.zeros(num_objects, dtype=torch.long, device=device)
 
 
-def _given_mask(prompt: ObjectPrompt, size: tuple[int, int]) -> Tensor:
-    if prompt.mask is None or tuple(prompt.mask.shape) != size:
-        got = None if prompt.mask is None else tuple(prompt.mask.shape)
-        raise ValueError(
-            f"prompt of object {prompt.object_id} on frame {prompt.frame}: mask of size {got}; "
-            f"expected the frame's {size}"
-        )
-    return (prompt.mask > 0).float()
-
-
-def _points(prompt: ObjectPrompt) -> tuple[Tensor, Tensor]:
-    if prompt.box is not None:
-        corners = torch.tensor(list(prompt.box), dtype=torch.float32).reshape(2, 2)
-        return corners, torch.tensor(BOX_CORNER_LABELS, dtype=torch.int32)
-    points = torch.tensor([list(point) for point in prompt.points or ()], dtype=torch.float32)
-    return points, torch.tensor(list(prompt.labels or ()), dtype=torch.int32)
+def _at_decoder_size(
+    output: FrameOutput, features: FrameFeatures
+) -> Float[Tensor, "objects height width"]:
+    """Return the chosen masks at the mask decoder's size, to which given ones are reduced."""
+    logits, size = output.best_mask_logits, tuple(features.quarter.shape[-2:])
+    if not output.is_given:
+        return logits
+    return F.interpolate(
+        logits.unsqueeze(1), size, mode="bilinear", align_corners=False, antialias=True
+    ).squeeze(1)

@@ -55,7 +55,9 @@ def track_frame(
     memory = None
     if is_memory_needed:
         is_binary = prompt is not None and given is None and not is_training
-        memory = encode_memory(network, features, heads, is_binary)
+        memory = encode_memory(
+            network, features, heads.best_mask_logits, heads.object_score_logits, is_binary
+        )
     output = FrameOutput(
         frame=frame,
         objects=tuple(objects),
@@ -82,7 +84,9 @@ def _decode_with_memory(
     points = None if prompt is None else prompt.points
     num_points = 0 if points is None else points.shape[1]
     config = network.config
-    is_multimask = config.multimask_min_pt_num <= num_points <= config.multimask_max_pt_num
+    is_multimask = config.multimask_min_pt_num <= num_points <= config.multimask_max_pt_num and (
+        prompt is not None or config.multimask_output_for_tracking
+    )
     if bank.conditioning and prompt is None:
         conditioned = condition_on_memory(
             network, features.embedding, bank, frame, num_frames, is_training, is_reverse
@@ -114,9 +118,13 @@ def condition_on_memory(
     memory, positions = _spatial_tokens(network, bank, frame, embedding.shape[-2:], is_reverse)
     max_pointers = network.config.max_object_pointers_in_encoder
     max_pointers = max_pointers if num_frames is None else min(num_frames, max_pointers)
-    pointers, pointer_positions = _pointer_tokens(
-        network, bank, frame, max_pointers, is_training, is_reverse
-    )
+    read = bank.pointers(frame, max_pointers, is_training, is_reverse)
+    if read:
+        pointers, pointer_positions = _pointer_tokens(network, read, max_pointers)
+    else:
+        # in evaluation, where all that was prompted lies ahead
+        pointers = positions.new_zeros(embedding.shape[0], 0, positions.shape[-1])
+        pointer_positions = positions[:0]
     attended = network.memory_attention(
         current_vision_features=rearrange(embedding, "n c h w -> (h w) n c"),
         current_vision_position_embeddings=feature_positions(network, embedding),
@@ -149,15 +157,9 @@ def _spatial_tokens(
 
 
 def _pointer_tokens(
-    network: Sam2VideoModel,
-    bank: MemoryBank,
-    frame: int,
-    max_pointers: int,
-    is_training: bool,
-    is_reverse: bool,
+    network: Sam2VideoModel, read: Sequence[tuple[int, MemoryEntry]], max_pointers: int
 ) -> tuple[Float[Tensor, "objects tokens channels"], Float[Tensor, "tokens channels"]]:
     """Return object pointers, split to the memory's width, and their temporal encoding."""
-    read = bank.pointers(frame, max_pointers, is_training, is_reverse)
     pointers = torch.stack([entry.pointers for _, entry in read], dim=1)
     width, memory_width = pointers.shape[-1], network.mem_dim
     tokens = rearrange(pointers, "n p (s c) -> n (p s) c", c=memory_width)
@@ -200,16 +202,20 @@ def memory_positions(
 
 
 def encode_memory(
-    network: Sam2VideoModel, features: FrameFeatures, heads: HeadOutput, is_binary: bool
+    network: Sam2VideoModel,
+    features: FrameFeatures,
+    mask_logits: Float[Tensor, "objects 1 mask_height mask_width"],
+    object_score_logits: Float[Tensor, " objects"],
+    is_binary: bool,
 ) -> Float[Tensor, "objects tokens channels"]:
-    """Encode a frame and the chosen masks into spatial memory.
+    """Encode a frame and the masks of the objects, of any size, into spatial memory.
 
     Masks enter as sigmoid x 20 - 10, or binarised. The occlusion embedding (SAM 2.1) is added
     where the object is judged absent.
     """
     config = network.config
     height, width = (side * 16 for side in features.embedding.shape[-2:])
-    logits = _upsample(heads.best_mask_logits, (height, width))
+    logits = _upsample(mask_logits, (height, width))
     masks = (logits > 0).float() if is_binary else logits.sigmoid()
     memory, _ = network.memory_encoder(
         features.embedding,
@@ -217,7 +223,7 @@ def encode_memory(
     )
     occlusion = network.occlusion_spatial_embedding_parameter
     if occlusion is not None:
-        is_absent = (heads.object_score_logits <= 0).to(memory.dtype)
+        is_absent = (object_score_logits <= 0).to(memory.dtype)
         memory = memory + is_absent[:, None, None, None] * occlusion[..., None, None]
     return rearrange(memory, "n c h w -> n (h w) c")
 

@@ -9,17 +9,17 @@ import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from loguru import logger
 
-from sam2_video.model.checkpoint import write_meta
+from sam2_video.model.writing import write_meta, write_meta_yaml
 from sam2_video.structures import ClipBatch
 from sam2_video.training.failure import save_batch
 from sam2_video.training.trainer import MemoryTuner, NonFiniteLossError
 
 
 class BestWeights(Callback):
-    """Keeps the weights of the best validation as `best_model.pth`, in Meta's form.
+    """Keeps the weights of the best validation as `best_model.pth`, in Meta's form, with its YAML.
 
-    The validation before training counts, as step 0. Without any validation the last weights are
-    the best that there are.
+    The best has the highest J&F. The validation before training counts, as step 0. Without any
+    validation the last weights are the best that there are.
 
     Args:
         path: of the file.
@@ -44,7 +44,8 @@ class BestWeights(Callback):
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Write the weights when they are the best so far."""
-        value = float(trainer.callback_metrics["val/J"])
+        assert isinstance(pl_module, MemoryTuner)
+        value = pl_module.validation["val/JF"]
         if math.isfinite(value) and (self.best is None or value > self.best):
             self.best, self.best_step = value, trainer.global_step
             self.write(trainer, pl_module)
@@ -53,7 +54,12 @@ class BestWeights(Callback):
         """Write the present weights."""
         assert isinstance(pl_module, MemoryTuner)
         if trainer.is_global_zero:
-            write_meta(pl_module.model.network, self.path)
+            model = pl_module.model
+            write_meta(model.network, self.path)
+            height, width = model.image_size
+            # Meta's code takes square frames only
+            if height == width:
+                write_meta_yaml(model.architecture, height, self.path.with_suffix(".yaml"))
 
 
 class NonFiniteGuard(Callback):

@@ -13,7 +13,11 @@ from typing import Any
 
 CONFIG, METRICS_CSV, SUMMARY = "config.yaml", "metrics.csv", "training_metrics.json"
 LOG, TENSORBOARD = "train.log", "tensorboard"
+PICTURES, REPORT = "pictures", "report.html"
+SCORES = "scores_{}.json"
+"""Of the validations `zero_shot`, `best` and `last`, video by video."""
 CHECKPOINTS, LAST, BEST = "checkpoints", "last.ckpt", "best_model.pth"
+BEST_YAML = "best_model.yaml"
 
 _RANKS = ("RANK", "LOCAL_RANK", "NODE_RANK", "GROUP_RANK", "SLURM_PROCID")
 _CANNOT_WRITE = {
@@ -48,9 +52,12 @@ def claim(output_dir: Path) -> None:
     """Make the folder of a new run, without what an earlier start has left there."""
     (output_dir / CHECKPOINTS).mkdir(parents=True, exist_ok=True)
     if (output_dir / CONFIG).is_file():
-        for name in (METRICS_CSV, SUMMARY, LOG, f"{CHECKPOINTS}/{BEST}"):
+        best = (f"{CHECKPOINTS}/{BEST}", f"{CHECKPOINTS}/{BEST_YAML}")
+        scores = [SCORES.format(when) for when in ("zero_shot", "best", "last")]
+        for name in (METRICS_CSV, SUMMARY, LOG, REPORT, *best, *scores):
             (output_dir / name).unlink(missing_ok=True)
-        shutil.rmtree(output_dir / TENSORBOARD, ignore_errors=True)
+        for name in (TENSORBOARD, PICTURES):
+            shutil.rmtree(output_dir / name, ignore_errors=True)
 
 
 def cannot_write(error: OSError, output_dir: Path) -> ValueError | None:
@@ -106,6 +113,8 @@ def write_json(path: Path, content: Mapping[str, Any]) -> None:
 def _plain(value: Any) -> Any:  # noqa: ANN401 (whatever JSON can hold)
     if isinstance(value, Mapping):
         return {name: _plain(inner) for name, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(inner) for inner in value]
     if isinstance(value, float) and not math.isfinite(value):
         return None
     return str(value) if isinstance(value, Path) else value

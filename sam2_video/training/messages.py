@@ -35,10 +35,10 @@ NOISE = (
     r".*`lr_scheduler\.step\(\)` before `optimizer\.step\(\)`",
     # the layout of a depthwise convolution's gradient, which is copied
     r"Grad strides do not match bucket view strides",
-    # RegionSimilarity adds up over the processes itself
-    r"It is recommended to use `self\.log\('val/J', \.\.\., sync_dist=True\)`",
+    # RegionAndBoundary adds up over the processes itself
+    r"It is recommended to use `self\.log\('val/[JF]+', \.\.\., sync_dist=True\)`",
     # a process may have no video of its own to validate
-    r".*``compute`` method of metric RegionSimilarity was called before the ``update``",
+    r".*``compute`` method of metric RegionAndBoundary was called before the ``update``",
 )
 
 
@@ -174,7 +174,7 @@ def describe_end(trainer: Trainer) -> None:
     if any(stop.stopped_epoch for stop in stops):
         logger.info(
             f"stopped early after epoch {trainer.current_epoch}: {stops[0].patience} validations "
-            "without a better J (trainer.early_stopping)"
+            "without a better J&F (trainer.early_stopping)"
         )
     elif trainer.current_epoch < (trainer.max_epochs or 0):
         logger.info(
@@ -190,8 +190,11 @@ def conclude(result: TrainResult) -> None:
     if result.best is None or result.last is None:
         logger.info(f"done; nothing was validated. Last weights: {result.best_model}")
         return
-    before = "" if result.before is None else f"before {result.before:.3f}, "
-    logger.info(f"validation J: {before}best {result.best:.3f}, last {result.last:.3f}")
+    before = "" if result.before is None else f"zero-shot {result.before:.3f}, "
+    logger.info(f"validation J&F: {before}best {result.best:.3f}, last {result.last:.3f}")
     if result.before is not None and result.best <= result.before:
-        logger.warning("training did not help: no validation was better than before training")
+        logger.warning(
+            "training did not help: no validation was better than zero-shot, whose weights are the "
+            "best; try a lower trainer.lr, more data, or other trainable_modules"
+        )
     logger.info(f"best weights: {result.best_model}")

@@ -15,6 +15,10 @@ MAX_SHARE_OF_TIME = 0.01
 LEAST_SECONDS = 5.0
 
 
+def _is_validation(name: str) -> bool:
+    return name.startswith("val/")
+
+
 class MetricsCsv(Logger):
     """Keeps all metrics of a run in one table, also over a resume (Lightning's CSV restarts it).
 
@@ -33,9 +37,12 @@ class MetricsCsv(Logger):
             for row in read_rows(path):
                 if row["step"] < first_step:
                     self._rows[int(row["step"])] = row
-                elif row["step"] == first_step and "val/J" in row:
-                    kept = {name: row[name] for name in ("step", "epoch", "val/J")}
-                    self._rows[first_step] = kept
+                elif row["step"] == first_step and any(map(_is_validation, row)):
+                    self._rows[first_step] = {
+                        name: value
+                        for name, value in row.items()
+                        if name in ("step", "epoch") or _is_validation(name)
+                    }
 
     @property
     def name(self) -> str:

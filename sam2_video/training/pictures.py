@@ -1,94 +1,193 @@
-"""Which frames of a run become pictures, and when they are drawn."""
+"""When a run draws its data, its clips, its curves and its validation videos."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
-import numpy as np
-import torch
-from torch import Tensor
+from lightning.pytorch import Callback, LightningModule, Trainer
 
+from sam2_video.config import PromptConfig
+from sam2_video.data.datamodule import ClipDataModule
 from sam2_video.data.video import Video
-from sam2_video.evaluation import VideoScore
-from sam2_video.structures import PromptKind
-from sam2_video.visualise import draw_comparison, draw_curves
+from sam2_video.structures import ClipBatch
+from sam2_video.training.callbacks import BestWeights
+from sam2_video.training.data_summary import (
+    MOST_TRAINING,
+    MOST_VALIDATION,
+    choose_videos,
+    look_at,
+)
+from sam2_video.training.folder import PICTURES, SCORES
+from sam2_video.training.kept_masks import KeptMasks, choose_frames, keep, load_kept, save_kept
+from sam2_video.training.picture_files import (
+    end_pictures,
+    log_movie,
+    log_picture,
+    save_movie,
+    save_picture,
+    without_harm,
+)
+from sam2_video.training.score_files import gather, read_fading
+from sam2_video.training.shown_clips import show_clips
+from sam2_video.training.trainer import MemoryTuner
+from sam2_video.training.video_pictures import draw_strip, make_movie, rank
+from sam2_video.visualise import draw_clips, draw_curves, draw_data_summary, draw_fading
 
-NUM_VIDEOS, NUM_FRAMES = 3, 5
-BEFORE = Path("pictures") / ".before.npz"
+ZERO_SHOT, BEST = ".zero_shot.pt", ".best.pt"
 
 
-def choose_frames(videos: Sequence[Video]) -> dict[str, tuple[int, ...]]:
-    """Return frames, evenly spaced from the first, of the first few videos."""
-    return {
-        video.video_id: tuple(
-            np.linspace(0, video.num_frames - 1, min(NUM_FRAMES, video.num_frames))
-            .round()
-            .astype(int)
-            .tolist()
+class Pictures(Callback):
+    """Draws what a run is given, what it is taught and what it has learned.
+
+    Of the validation, three videos: those that training changed most for the worse and for the
+    better, and one in the middle.
+
+    Args:
+        output_dir: of the run.
+        every: epochs between pictures.
+        datamodule: with its videos.
+        prompts: of the run.
+        best: which validation was the best so far.
+        is_resumed: the masks of the run so far are in its folder.
+    """
+
+    def __init__(
+        self,
+        output_dir: Path,
+        every: int,
+        datamodule: ClipDataModule,
+        prompts: PromptConfig,
+        best: BestWeights,
+        *,
+        is_resumed: bool,
+    ) -> None:
+        self.folder = output_dir / PICTURES
+        self.every = every
+        self.train_videos = {video.video_id: video for video in datamodule.train_videos}
+        self.videos = {video.video_id: video for video in datamodule.val_videos}
+        self.prompts = prompts
+        self.best = best
+        self._own: dict[str, KeptMasks] = {}
+        self._now: dict[str, KeptMasks] = {}
+        self._now_step = 0
+        self._zero_shot = load_kept(self.folder / ZERO_SHOT) if is_resumed else {}
+        self._best = load_kept(self.folder / BEST) if is_resumed else {}
+
+    def draw_data(self, image_size: tuple[int, int]) -> None:
+        """Draw what the data set holds; the main process calls this at the start."""
+        videos = list(self.train_videos.values())
+        chosen = [look_at(v, image_size) for v in choose_videos(videos, MOST_TRAINING)]
+        if self.videos:
+            held_out = choose_videos(list(self.videos.values()), MOST_VALIDATION)
+            looked_at = (look_at(video, image_size) for video in held_out)
+            chosen += [replace(v, video_id=f"{v.video_id} (val)") for v in looked_at]
+        title = (
+            f"{len(videos)} training videos of {sum(v.num_frames for v in videos):,} frames, "
+            f"{len(self.videos)} validation videos; {len(chosen)} of them are shown"
         )
-        for video in videos[:NUM_VIDEOS]
-    }
+        picture = draw_data_summary(chosen, title, image_size)
+        with without_harm("the summary of the data"):
+            save_picture(self.folder / "data.png", picture)
 
+    def on_train_batch_start(
+        self, trainer: Trainer, pl_module: LightningModule, batch: ClipBatch, batch_idx: int
+    ) -> None:
+        """Draw the first clips of some epochs, with their prompts."""
+        if batch_idx or not trainer.is_global_zero or trainer.current_epoch % self.every:
+            return
+        assert isinstance(pl_module, MemoryTuner)
+        clips = show_clips(batch, pl_module.model.image_size, self.prompts, self.train_videos)
+        title = f"training clips of epoch {trainer.current_epoch + 1}, as the model sees them"
+        picture = draw_clips(clips, title)
+        log_picture(trainer.loggers, "training clips", picture, trainer.global_step)
+        name = "clips_first.png" if trainer.global_step == 0 else "clips_latest.png"
+        with without_harm("training clips"):
+            save_picture(self.folder / name, picture)
 
-def keep_before(output_dir: Path, scores: Sequence[VideoScore]) -> None:
-    """Keep the masks of the untrained weights for the pictures, also over a resume."""
-    arrays = {
-        f"{score.video_id}|{frame}": masks.numpy()
-        for score in scores
-        for frame, masks in score.masks.items()
-    }
-    if arrays:
-        path = output_dir / BEFORE
-        path.parent.mkdir(parents=True, exist_ok=True)
-        part = path.with_stem(f"{path.stem}.part")
-        # the name of an array is that of its video, which may be anything
-        np.savez_compressed(part, **arrays)  # pyright: ignore[reportArgumentType]
-        part.replace(path)
+    def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Ask for masks, and forget those of a validation that was broken off."""
+        assert isinstance(pl_module, MemoryTuner)
+        self._own = {}
+        if not pl_module.keep_frames:
+            pl_module.keep_frames = choose_frames(list(self.videos.values()))
 
+    def on_validation_batch_end(
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        outputs: Any,  # noqa: ANN401
+        batch: Video | None,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        """Pack the masks of a video, which are too many to hold of all as they are."""
+        assert isinstance(pl_module, MemoryTuner)
+        if batch is not None:
+            score = pl_module.scores[-1]
+            self._own[score.video_id] = keep(score)
+            pl_module.scores[-1] = replace(score, masks={})
 
-def _read_before(output_dir: Path, video_id: str) -> dict[int, Tensor] | None:
-    path = output_dir / BEFORE
-    if not path.is_file():
-        return None
-    with np.load(path, allow_pickle=False) as arrays:
-        found = {
-            int(name.rsplit("|", 1)[1]): torch.from_numpy(arrays[name])
-            for name in arrays.files
-            if name.rsplit("|", 1)[0] == video_id
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Keep the masks of zero-shot and best, and draw some epochs."""
+        joined = {name: kept for own in gather(self._own) for name, kept in own.items()}
+        if not trainer.is_global_zero:
+            return
+        self._now, self._now_step = joined, trainer.global_step
+        if self._now_step == 0:
+            self._zero_shot = joined
+        with without_harm("what later pictures need"):
+            if self._now_step == 0:
+                save_kept(self.folder / ZERO_SHOT, joined)
+            if self.best.best_step == self._now_step:
+                self._best = joined
+                save_kept(self.folder / BEST, joined)
+        if trainer.state.fn == "fit" and trainer.current_epoch % self.every == 0:
+            self._draw_videos(trainer, f"step {self._now_step}", joined)
+
+    def finish(self, trainer: Trainer, rows: Sequence[Mapping[str, float]]) -> None:
+        """Draw the curves, and the videos with the best weights; the main process calls this.
+
+        Where training made nothing better, what it made of them at last.
+        """
+        step = trainer.global_step
+        pictures = {"curves": draw_curves(rows)}
+        files = {"zero-shot": "zero_shot", "tuned": "best"}
+        fading = {
+            name: read_fading(self.folder.parent / SCORES.format(when))
+            for name, when in files.items()
         }
-    return found or None
+        if any(fading.values()):
+            pictures["fading"] = draw_fading(fading)
+        for name, picture in pictures.items():
+            log_picture(trainer.loggers, name, picture, step)
+            with without_harm(f"the picture of {name}"):
+                save_picture(self.folder / f"{name}.png", picture)
+        has_improved = bool(self.best.best_step) and bool(self._best)
+        now = self._best if has_improved else self._now
+        if now:
+            step = self.best.best_step if has_improved else self._now_step
+            self._draw_videos(trainer, f"step {step}", now, has_movies=True)
+        end_pictures(trainer.loggers)
 
-
-def draw(
-    output_dir: Path,
-    rows: Sequence[dict[str, float]],
-    videos: Sequence[Video],
-    scores: Sequence[VideoScore],
-    prompt_kind: PromptKind,
-    num_points: int,
-) -> None:
-    """Draw the curves, and prompt and truth against masks before and after training."""
-    folder = output_dir / "pictures"
-    folder.mkdir(parents=True, exist_ok=True)
-    if rows:
-        draw_curves(folder / "curves.png", rows)
-    by_id = {video.video_id: video for video in videos}
-    for score in scores:
-        if not score.masks:
-            continue
-        video = by_id[score.video_id]
-        draw_comparison(
-            folder / f"{_as_file_name(video.video_id)}.png",
-            video,
-            {name: video.first_appearance(name) for name in video.object_ids},
-            sorted(score.masks),
-            before=_read_before(output_dir, score.video_id),
-            after=score.masks,
-            similarities=None,
-            title=f"{video.video_id}: J {score.mean:.2f}",
-            prompt_kind=prompt_kind,
-            num_points=num_points,
-        )
-
-
-def _as_file_name(video_id: str) -> str:
-    return "".join(c if c.isalnum() or c in "-_." else "_" for c in video_id)
+    def _draw_videos(
+        self,
+        trainer: Trainer,
+        when: str,
+        now: Mapping[str, KeptMasks],
+        *,
+        has_movies: bool = False,
+    ) -> None:
+        for place, video_id in rank(self._zero_shot, now).items():
+            kept = {"zero-shot": self._zero_shot.get(video_id), f"tuned\n({when})": now[video_id]}
+            shown = {name: masks for name, masks in kept.items() if masks is not None}
+            name = f"validation_{place}"
+            video = self.videos[video_id]
+            with without_harm(f"video {video_id}"):
+                picture = draw_strip(place, video, shown, self.prompts)
+                log_picture(trainer.loggers, name, picture, trainer.global_step)
+                save_picture(self.folder / f"{name}.png", picture)
+                if has_movies:
+                    path = self.folder / f"{name}.mp4"
+                    save_movie(path, make_movie(video, shown))
+                    log_movie(trainer.loggers, name, path, trainer.global_step)

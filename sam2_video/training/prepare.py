@@ -1,5 +1,9 @@
 """Make from a configuration what trains: the model, its data, and the module around them."""
 
+from pathlib import Path
+
+from loguru import logger
+
 from sam2_video.config import TrainConfig
 from sam2_video.data.datamodule import ClipDataModule
 from sam2_video.model.sam2 import SAM2Model
@@ -8,16 +12,25 @@ from sam2_video.training import messages
 from sam2_video.training.trainer import MemoryTuner
 
 
-def load_tuner(config: TrainConfig) -> MemoryTuner:
+def load_tuner(config: TrainConfig, state: Path | None = None) -> MemoryTuner:
     """Load the model, set what learns, and say both.
+
+    A new run starts from the weights of `model.checkpoint_path`. One that is resumed from `state`
+    has its own, and the file that it once started from may be gone.
 
     Raises:
         ValueError: weights, names or clips do not fit.
         FileNotFoundError: there are no such weights.
     """
     height, width = config.dataset.image_size
+    checkpoint = config.model.checkpoint_path if state is None else str(state)
+    if state is None and checkpoint is not None and checkpoint.endswith(".ckpt"):
+        logger.info(
+            f"a new run, starting from the weights of {checkpoint}; to continue the run that wrote "
+            f"it, give --resume {checkpoint} in place of model.checkpoint_path"
+        )
     model = SAM2Model.load(
-        config.model.checkpoint_path,
+        checkpoint,
         config.model.config_path,
         (height, width),
         config.model.memory_attention_dropout,

@@ -18,7 +18,7 @@ from sam2_video.training.trainer import MemoryTuner
 SHOWN = {
     "loss": "train/loss",
     "J": "train/J",
-    "val J": "val/J",
+    "val J&F": "val/JF",
     "clips/s": "clips/s",
     "GB": "memory_gb",
 }
@@ -74,9 +74,9 @@ class EpochLines(Callback):
             if (values := [row[name] for row in rows if name in row])
         ]
         if pl_module.validated_step == trainer.global_step and self.best.best is not None:
-            value = float(trainer.callback_metrics["val/J"])
+            value = float(trainer.callback_metrics["val/JF"])
             if math.isfinite(value):
-                parts.append(f"val J {value:.3f} (best {self.best.best:.3f})")
+                parts.append(f"val J&F {value:.3f} (best {self.best.best:.3f})")
         if speeds := [row["clips/s"] for row in rows if "clips/s" in row]:
             parts.append(f"{fmean(speeds):.2f} clips/s")
         parts.append(f"{self.time_left.estimate(trainer)} left")

@@ -1,15 +1,20 @@
 """The checkpoint that a run is resumed from: where it stands, and whether it fits."""
 
-import pickle
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from sam2_video.config import TrainerConfig
-from sam2_video.training.folder import METRICS_CSV, find_resume, is_finished, read_rows
+from sam2_video.model.checkpoint import read_pickle
+from sam2_video.training.folder import (
+    CHECKPOINTS,
+    LAST,
+    METRICS_CSV,
+    find_resume,
+    is_finished,
+    read_rows,
+)
 from sam2_video.training.trainer import MemoryTuner
 
 
@@ -30,8 +35,8 @@ class Resume:
 
         Its weights, in `best_model.pth`, are then none of the resumed run's.
         """
-        rows = [row for row in read_rows(self.output_dir / METRICS_CSV) if "val/J" in row]
-        best = max(rows, key=lambda row: row["val/J"], default=None)
+        rows = [row for row in read_rows(self.output_dir / METRICS_CSV) if "val/JF" in row]
+        best = max(rows, key=lambda row: row["val/JF"], default=None)
         return best is not None and best["step"] > self.step
 
 
@@ -44,16 +49,15 @@ def read_resume(resume: str) -> Resume:
     """
     path, output_dir = find_resume(resume)
     try:
-        content: Any = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise ValueError(
-            f"resume: {path} cannot be read ({reason}); give another .ckpt of the run"
-        ) from error
+        content: Any = read_pickle(path, is_mapped=True)
+    except ValueError as error:
+        raise ValueError(f"resume: {error}; give another .ckpt of the run") from error
     if not isinstance(content, Mapping) or not {"loops", "optimizer_states"} <= set(content):
+        has_state = (output_dir / CHECKPOINTS / LAST).is_file()
         raise ValueError(
-            f"resume: {path} holds no training state; expected a .ckpt of a run (weights alone go "
-            "to --model-checkpoint)"
+            f"resume: {path} holds weights and no training state; to start a new run from them "
+            "give --model-checkpoint in place of --resume"
+            + (f", to continue their run give --resume {output_dir}" if has_state else "")
         )
     groups = content["optimizer_states"][0]["param_groups"]
     return Resume(

@@ -14,8 +14,8 @@ from loguru import logger
 from sam2_video.config import TrainConfig
 from sam2_video.configuration import save
 from sam2_video.data.datamodule import ClipDataModule
-from sam2_video.structures import PromptKind
-from sam2_video.training import folder, messages, pictures
+from sam2_video.report import write_report
+from sam2_video.training import folder, messages
 from sam2_video.training.callbacks import BestWeights, NonFiniteGuard, StepLog, StopAtLimit
 from sam2_video.training.checkpoints import Checkpoints, StopOnSignal, TrainingInterruptedError
 from sam2_video.training.loggers import open_loggers
@@ -27,9 +27,12 @@ from sam2_video.training.machine import (
     resolve_accelerator,
 )
 from sam2_video.training.metrics_log import MetricsCsv
+from sam2_video.training.picture_files import without_harm
+from sam2_video.training.pictures import Pictures
 from sam2_video.training.prepare import load_tuner, open_data
 from sam2_video.training.progress import EpochLines, RunBar, TimeLeft
 from sam2_video.training.resume import Resume, check_resume, read_resume
+from sam2_video.training.score_files import ScoreFiles
 from sam2_video.training.summary import TrainResult, make_result, write_summary
 from sam2_video.training.trainer import MemoryTuner, NonFiniteLossError
 
@@ -41,6 +44,7 @@ class _Records:
     table: MetricsCsv
     best: BestWeights
     steps: StepLog
+    pictures: Pictures | None
 
 
 def train(config: TrainConfig) -> TrainResult:
@@ -84,7 +88,7 @@ def _run(
     num_devices = count_devices(config.trainer.devices, accelerator)
     precision = choose_precision(config.trainer.precision, accelerator)
     pl.seed_everything(config.seed, workers=True, verbose=False)
-    tuner = load_tuner(config)
+    tuner = load_tuner(config, None if resume is None else resume.checkpoint)
     datamodule = open_data(config)
     if resume is not None:
         check_resume(resume, tuner, config.trainer)
@@ -93,14 +97,7 @@ def _run(
         _open_folder(config, output_dir, resume, log)
 
     first_step = None if resume is None else resume.step
-    records = _Records(
-        MetricsCsv(output_dir / folder.METRICS_CSV, first_step),
-        BestWeights(
-            output_dir / folder.CHECKPOINTS / folder.BEST,
-            is_file_later=resume is not None and resume.is_best_later,
-        ),
-        StepLog(),
-    )
+    records = _open_records(config, output_dir, datamodule, resume)
     has_validation = bool(datamodule.val_videos)
     wandb_project = config.wandb_project if config.use_wandb else None
     trainer = pl.Trainer(
@@ -121,18 +118,37 @@ def _run(
         use_distributed_sampler=False,
         enable_model_summary=False,
         enable_progress_bar=_has_terminal(),
-        callbacks=_callbacks(config, output_dir, records, has_validation=has_validation),
+        callbacks=_callbacks(config, output_dir, records, datamodule),
         logger=open_loggers(output_dir, records.table, first_step, wandb_project),
         default_root_dir=output_dir,
     )
-    tuner.keep_frames = pictures.choose_frames(datamodule.val_videos[:: trainer.world_size])
+    if trainer.is_global_zero and records.pictures is not None and resume is None:
+        records.pictures.draw_data(tuner.model.image_size)
     is_finished = _fit(trainer, tuner, datamodule, records.best, resume)
     result = make_result(output_dir, records.table, records.best, is_finished=is_finished)
     if trainer.is_global_zero:
         facts = {"precision": precision, "devices": trainer.world_size, "seed": config.seed}
         facts["seconds"] = time.monotonic() - start
-        _finish(config, result, tuner, datamodule, records, facts)
+        _finish(result, tuner, records, facts)
     return result
+
+
+def _open_records(
+    config: TrainConfig, output_dir: Path, datamodule: ClipDataModule, resume: Resume | None
+) -> _Records:
+    best = BestWeights(
+        output_dir / folder.CHECKPOINTS / folder.BEST,
+        is_file_later=resume is not None and resume.is_best_later,
+    )
+    every, is_resumed = config.trainer.pictures_every, resume is not None
+    return _Records(
+        MetricsCsv(output_dir / folder.METRICS_CSV, None if resume is None else resume.step),
+        best,
+        StepLog(),
+        Pictures(output_dir, every, datamodule, config.prompts, best, is_resumed=is_resumed)
+        if every
+        else None,
+    )
 
 
 def _open_folder(
@@ -158,7 +174,7 @@ def _has_terminal() -> bool:
 
 
 def _callbacks(
-    config: TrainConfig, output_dir: Path, records: _Records, *, has_validation: bool
+    config: TrainConfig, output_dir: Path, records: _Records, datamodule: ClipDataModule
 ) -> list[pl.Callback]:
     settings = config.trainer
     checkpoints = Checkpoints(
@@ -174,14 +190,16 @@ def _callbacks(
         records.steps,
         time_left,
         StopAtLimit(settings.max_steps, settings.max_time_minutes),
+        ScoreFiles(output_dir, datamodule.val_videos, records.best),
+        *([] if records.pictures is None else [records.pictures]),
         checkpoints,
     ]
     if _has_terminal():
         callbacks.append(RunBar(time_left))
-    if settings.early_stopping is not None and has_validation:
+    if settings.early_stopping is not None and datamodule.val_videos:
         callbacks.append(
             EarlyStopping(
-                "val/J",
+                "val/JF",
                 mode="max",
                 patience=settings.early_stopping,
                 # a validation without a single scored frame is none, and no reason to stop
@@ -207,8 +225,6 @@ def _fit(
     try:
         if has_validation and resume is None:
             trainer.validate(tuner, datamodule=datamodule, verbose=False)
-            if trainer.is_global_zero:
-                pictures.keep_before(Path(trainer.default_root_dir), tuner.scores)
         trainer.fit(tuner, datamodule=datamodule, ckpt_path=checkpoint, weights_only=True)
         messages.describe_end(trainer)
         if has_validation and tuner.validated_step != trainer.global_step:
@@ -227,21 +243,13 @@ def _fit(
 
 
 def _finish(
-    config: TrainConfig,
-    result: TrainResult,
-    tuner: MemoryTuner,
-    datamodule: ClipDataModule,
-    records: _Records,
-    facts: dict[str, object],
+    result: TrainResult, tuner: MemoryTuner, records: _Records, facts: dict[str, object]
 ) -> None:
     records.table.save_table()
     write_summary(result, records.table, tuner, records.best, records.steps, facts)
-    pictures.draw(
-        result.output_dir,
-        records.table.rows,
-        datamodule.val_videos,
-        tuner.scores,
-        PromptKind(config.prompts.validation),
-        config.prompts.num_points,
-    )
+    if records.pictures is not None:
+        records.pictures.finish(tuner.trainer, records.table.rows)
+    # before the report, which tells the log's warnings
     messages.conclude(result)
+    with without_harm(folder.REPORT):
+        logger.info(f"report: {write_report(result.output_dir)}")

@@ -8,14 +8,14 @@ from sam2_video.training.callbacks import BestWeights, StepLog, peak_memory_gb
 from sam2_video.training.folder import SUMMARY, write_json
 from sam2_video.training.machine import describe_machine
 from sam2_video.training.metrics_log import MetricsCsv
-from sam2_video.training.trainer import MemoryTuner
+from sam2_video.training.trainer import VALIDATED, MemoryTuner
 
 
 @dataclass(frozen=True)
 class TrainResult:
-    """What a run came to. J is the mean over objects of whole validation videos.
+    """What a run came to, as J&F: the mean over the objects of whole validation videos.
 
-    `before` is J with the weights that training started from; None where nothing was validated.
+    `before` is zero-shot, the weights that training started from; None where nothing was validated.
     `is_finished` is False where the run was asked to stop and can be resumed.
     """
 
@@ -31,7 +31,7 @@ def make_result(
     output_dir: Path, table: MetricsCsv, best: BestWeights, *, is_finished: bool
 ) -> TrainResult:
     """Return the result of a run."""
-    values = {row["step"]: row["val/J"] for row in table.rows if "val/J" in row}
+    values = {row["step"]: row["val/JF"] for row in table.rows if "val/JF" in row}
     return TrainResult(
         output_dir=output_dir,
         best_model=best.path,
@@ -55,17 +55,17 @@ def write_summary(
     final: dict[str, float] = {}
     for row in table.rows:
         final |= row
-    similarity = {
-        "before": result.before,
-        "best": result.best,
-        "best_step": best.best_step,
-        "last": result.last,
-    }
+    validated = {int(row["step"]): row for row in table.rows if "val/JF" in row}
+    steps_of = {"before": 0, "best": best.best_step, "last": max(validated, default=None)}
     write_json(
         result.output_dir / SUMMARY,
         {
             "is_finished": result.is_finished,
-            "val/J": similarity,
+            **{
+                name: {when: validated.get(step, {}).get(name) for when, step in steps_of.items()}
+                | {"best_step": best.best_step}
+                for name in VALIDATED
+            },
             "final": final,
             "steps": tuner.trainer.global_step,
             "epochs": tuner.trainer.current_epoch,

@@ -15,13 +15,16 @@ from sam2_video.data.transforms import prepare_clips
 from sam2_video.data.video import Video
 from sam2_video.evaluation import VideoScore, evaluate_video
 from sam2_video.losses import ClipLoss, clip_loss
-from sam2_video.metrics import RegionSimilarity
+from sam2_video.metrics import RegionAndBoundary
+from sam2_video.model.facts import FACTS, ModelFacts, dump_facts
 from sam2_video.model.sam2 import SAM2Model
 from sam2_video.prompts import draw_prompts
 from sam2_video.structures import ClipBatch, ClipSource, FrameOutput, ModelClips, PromptKind
 from sam2_video.training.optimiser import build_optimiser, follow_settings
 from sam2_video.training.values import has_several_processes, step_values, sum_over_processes
 
+VALIDATED = {"val/JF": "jf", "val/J": "j", "val/F": "f"}
+"""What validation logs, and which of the scores it is."""
 MOST_SKIPPED_STEPS = 32
 """A loss scale that starts at 2^16 has become tiny after so many halvings: no overflow is left."""
 
@@ -40,11 +43,12 @@ class NonFiniteLossError(ValueError):
 class MemoryTuner(LightningModule):
     """Trains a `SAM2Model` on clips and scores it on whole videos.
 
-    Measures `train/loss`, every loss term, `train/J` (of the predictions, at the decoder's size),
-    `gradient_norm` and `val/J` (mean over objects at the videos' own size), all of them over the
-    joined batch of all processes. Accumulated batches are averaged: the mean of their means, which
-    is that of one larger batch only where they hold as many valid objects. `scores` are the last
-    validation's, of this process; `validated_step` is its optimisation step.
+    Measures `train/loss`, every loss term, `train/J` (of the predictions, at the decoder's size)
+    and `gradient_norm`, over the joined batch of all processes; and `val/JF`, `val/J`, `val/F`,
+    what `sam2-video evaluate` says of the validation videos. Accumulated batches are averaged: the
+    mean of their means, which is that of one larger batch only where they hold as many valid
+    objects. `validation` is the last one's means over all processes, `scores` are those of the
+    videos of this process, and `validated_step` is its optimisation step.
     """
 
     def __init__(
@@ -61,7 +65,8 @@ class MemoryTuner(LightningModule):
         self.prompts = prompts
         self.settings = settings
         self.truncate_memory_gradient = truncate_memory_gradient
-        self.validation_similarity = RegionSimilarity()
+        self.validation_metric = RegionAndBoundary()
+        self.validation: dict[str, float] = {}
         self.scores: list[VideoScore] = []
         self.keep_frames: dict[str, tuple[int, ...]] = {}
         self.validated_step: int | None = None
@@ -70,6 +75,7 @@ class MemoryTuner(LightningModule):
         self._gradient_norm = torch.zeros(())
         self._num_skipped = 0
         self._has_said_unsupervised = False
+        self._has_said_unscored = False
 
     def compute_loss(self, batch: ClipBatch) -> tuple[ClipLoss, list[FrameOutput], ModelClips]:
         """Draw prompts, track, and compute the loss of a batch."""
@@ -181,8 +187,9 @@ class MemoryTuner(LightningModule):
         follow_settings(schedule, self.settings)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Keep which step was validated."""
+        """Keep which step was validated, and what model this is."""
         checkpoint["validated_step"] = self.validated_step
+        checkpoint[FACTS] = dump_facts(ModelFacts(self.model.architecture, self.model.image_size))
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Take over which step was validated."""
@@ -191,7 +198,7 @@ class MemoryTuner(LightningModule):
     def on_validation_epoch_start(self) -> None:
         """Forget the scores of the last validation, also of one that was broken off."""
         self.scores = []
-        self.validation_similarity.reset()
+        self.validation_metric.reset()
 
     def validation_step(self, video: Video | None, batch_idx: int) -> None:
         """Track and score one whole video; None where other processes have one more."""
@@ -203,21 +210,29 @@ class MemoryTuner(LightningModule):
             PromptKind(self.prompts.validation),
             self.prompts.num_points,
             keep_frames=self.keep_frames.get(video.video_id, ()),
+            count_first_and_last=self.settings.validation_counts_first_and_last,
         )
         self.scores.append(score)
-        for by_frame in score.frames.values():
-            values = torch.tensor(list(by_frame.values()), device=self.device)
-            self.validation_similarity.update(values)
+        for summary in score.summaries:
+            self.validation_metric.update(summary)
 
     def on_validation_epoch_end(self) -> None:
-        """Log the mean J over all objects of all videos of all processes.
+        """Log the means over all objects of all videos of all processes.
 
         In the row of the number of steps that the weights have taken: 0 is before training.
         """
-        similarity = self.validation_similarity.compute()
+        values = self.validation_metric.compute()
+        self.validation = {name: values[key].item() for name, key in VALIDATED.items()}
         self.validated_step = self.trainer.global_step
-        self.log("val/J", similarity, prog_bar=True, logger=False)
-        row = {"val/J": similarity.item(), "epoch": float(self.trainer.current_epoch)}
+        for name, value in self.validation.items():
+            self.log(name, value, prog_bar=name == "val/JF", logger=False)
+        if not values["num_objects"] and not self._has_said_unscored:
+            self._has_said_unscored = True
+            logger.warning(
+                "no validation video has a frame that counts: the first and the last annotated "
+                "frame do not; set trainer.validation_counts_first_and_last: true"
+            )
+        row = self.validation | {"epoch": float(self.trainer.current_epoch)}
         for log in self.trainer.loggers:
             log.log_metrics(row, step=self.validated_step)
 

@@ -1,17 +1,13 @@
-"""Draw frames of a video with prompt, truth, and masks before and after training."""
+"""Draw frames of a video with prompt, truth, and the masks of one or more models."""
 
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
-import torch
 from jaxtyping import Bool, UInt8
 from torch import Tensor
 
-from sam2_video.data.video import Video
-from sam2_video.metrics import region_similarity
 from sam2_video.prompts import prompt_from_mask
 from sam2_video.structures import IGNORE, OBJECT, PromptKind
 from sam2_video.visualise.labels import Label, place_labels, place_prompt_labels
@@ -20,26 +16,34 @@ from sam2_video.visualise.paint import (
     fit_masks,
     hatch,
     object_colour,
-    paint_box,
     paint_ignored,
     paint_masks,
-    paint_points,
     wash_out,
 )
+from sam2_video.visualise.prompted import paint_prompt
 from sam2_video.visualise.sheet import (
     Cell,
     LegendItem,
     cell_size,
+    draw_sheet,
     label_size,
     text_size,
-    write_sheet,
 )
+from sam2_video.visualise.shown import ShownFrame
 
-ROW_TITLES = {"before": "before\ntraining", "after": "after\ntraining"}
 LONGEST_FULL_LEGEND = 8
 NO_LABEL_COLOUR = (85, 85, 85)
 
-PredictedMasks = Mapping[int, Bool[Tensor, "objects height width"]]
+
+@dataclass(frozen=True)
+class Prediction:
+    """What a model made of a video: by frame, masks of all its objects, at any size, and J.
+
+    A frame whose J is missing, or NaN, is not scored.
+    """
+
+    masks: Mapping[int, Bool[Tensor, "objects _height _width"]]
+    similarities: Mapping[int, float]
 
 
 @dataclass(frozen=True)
@@ -51,7 +55,6 @@ class _Column:
     truth: UInt8[Tensor, "objects mask_height mask_width"]
     labelled: tuple[int, ...]
     prompted: tuple[int, ...]
-    scored: tuple[int, ...]
     num_earlier_prompts: int
 
     @property
@@ -68,118 +71,97 @@ class _Names:
 
 
 def draw_comparison(
-    path: Path,
-    video: Video,
+    frames: Sequence[ShownFrame],
+    object_ids: Sequence[int],
     prompt_frame_of: Mapping[int, int],
-    frames: Sequence[int],
-    before: PredictedMasks | None,
-    after: PredictedMasks | None,
-    similarities: Mapping[str, Mapping[int, float]] | None,
+    predictions: Mapping[str, Prediction],
     title: str,
     prompt_kind: PromptKind = PromptKind.MASK,
     num_points: int = 1,
-) -> None:
-    """Write one PNG: a column a frame; rows for prompt, truth, and masks before and after.
+) -> UInt8[np.ndarray, "height width 3"]:
+    """Return a picture: a column a frame; rows for prompt, truth, and each model's masks.
 
     Args:
-        path: of the PNG.
-        video: with at least one visible object.
+        frames: of one video, one to about eight.
+        object_ids: of the video, at least one.
         prompt_frame_of: the frame of each object's prompt.
-        frames: to show, one to about eight.
-        before: by frame, a mask for each of the video's `object_ids`, at the video's size.
-        after: likewise; None leaves the row out.
-        similarities: by "before" and "after", then by frame, the J to show; None = computed here,
-            the mean over labelled objects prompted on an earlier frame.
+        predictions: by the title of their row, which may have line breaks.
         title: above all.
         prompt_kind: of the prompts, which were drawn from the truth as in evaluation.
         num_points: of point prompts.
     """
-    predictions = {"before": before, "after": after}
-    predictions = {name: masks for name, masks in predictions.items() if masks is not None}
-    _check(video, prompt_frame_of, frames, predictions, similarities)
-    size = cell_size(video.size, len(frames))
-    objects = tuple(map(str, video.object_ids)) if len(video.object_ids) > 1 else ("",)
+    _check(frames, object_ids, prompt_frame_of, predictions, title)
+    size = cell_size((frames[0].truth.shape[1], frames[0].truth.shape[2]), len(frames))
+    objects = tuple(map(str, object_ids)) if len(object_ids) > 1 else ("",)
     names = _Names(objects, label_size(text_size(size[1], len(frames))))
     rows: list[list[Cell]] = [[] for _ in range(2 + len(predictions))]
     is_any_ignored = False
     for frame in frames:
-        column = _read_column(video, frame, prompt_frame_of, size)
+        column = _column(frame, object_ids, prompt_frame_of, size)
         is_any_ignored |= bool((column.truth == IGNORE).any())
         rows[0].append(_prompt_cell(column, names, prompt_kind, num_points))
         rows[1].append(_truth_cell(column, names))
-        for row, (when, masks) in zip(rows[2:], predictions.items(), strict=True):
-            if similarities is None:
-                similarity = _similarity(masks[frame].cpu(), column)
-            else:
-                similarity = similarities.get(when, {}).get(frame, math.nan)
-            row.append(_prediction_cell(masks[frame].cpu(), column, names, similarity))
-    write_sheet(
-        path,
+        for row, prediction in zip(rows[2:], predictions.values(), strict=True):
+            row.append(_prediction_cell(prediction, column, names))
+    return draw_sheet(
         title,
-        _legend(video.object_ids, prompt_frame_of, is_any_ignored=is_any_ignored),
-        [(f"frame {frame}", video.frame_names[frame]) for frame in frames],
-        ["frame\nand prompt", "truth", *(ROW_TITLES[name] for name in predictions)],
+        _legend(object_ids, prompt_frame_of, is_any_ignored=is_any_ignored),
+        [(f"frame {frame.index}", frame.name) for frame in frames],
+        ["frame\nand prompt", "truth", *predictions],
         rows,
     )
 
 
 def _check(
-    video: Video,
+    frames: Sequence[ShownFrame],
+    object_ids: Sequence[int],
     prompt_frame_of: Mapping[int, int],
-    frames: Sequence[int],
-    predictions: Mapping[str, PredictedMasks],
-    similarities: Mapping[str, Mapping[int, float]] | None,
+    predictions: Mapping[str, Prediction],
+    title: str,
 ) -> None:
     """Refuse what does not fit the video."""
-    where = f"picture of video {video.video_id}"
-    if not frames or not video.object_ids:
+    where = f"picture {title!r}"
+    if not frames or not object_ids:
         raise ValueError(
-            f"{where}: got {len(frames)} frames and {len(video.object_ids)} objects; "
+            f"{where}: got {len(frames)} frames and {len(object_ids)} objects; "
             "expected at least one of each"
         )
-    if unknown := prompt_frame_of.keys() - set(video.object_ids):
+    if unknown := prompt_frame_of.keys() - set(object_ids):
         raise ValueError(
-            f"{where}: prompts of objects {sorted(unknown)}; its objects are "
-            f"{list(video.object_ids)}"
+            f"{where}: prompts of objects {sorted(unknown)}; its objects are {list(object_ids)}"
         )
-    if similarities is not None and (strange := similarities.keys() - ROW_TITLES.keys()):
-        raise ValueError(f"{where}: similarities of {sorted(strange)}; expected {list(ROW_TITLES)}")
-    expected = (len(video.object_ids), *video.size)
-    for name, masks in predictions.items():
+    for name, prediction in predictions.items():
         for frame in frames:
-            got = tuple(masks[frame].shape) if frame in masks else "none"
-            if got != expected:
+            masks = prediction.masks.get(frame.index)
+            got = "none" if masks is None else len(masks)
+            if got != len(object_ids):
                 raise ValueError(
-                    f"{where}, frame {frame}: masks {name} training: got {got}, expected "
-                    f"{expected} (objects, height, width); keep the masks of every frame drawn"
+                    f"{where}, frame {frame.index}: masks of {name!r}: got {got}, expected "
+                    f"{len(object_ids)}, one an object; keep the masks of every frame drawn"
                 )
 
 
-def _read_column(
-    video: Video, frame: int, prompt_frame_of: Mapping[int, int], size: tuple[int, int]
+def _column(
+    frame: ShownFrame,
+    object_ids: Sequence[int],
+    prompt_frame_of: Mapping[int, int],
+    size: tuple[int, int],
 ) -> _Column:
-    ids = video.object_ids
-    truth = torch.zeros(len(ids), *video.size, dtype=torch.uint8)
-    labelled = [row for row, name in enumerate(ids) if video.is_labelled(frame, name)]
-    if labelled:
-        truth[labelled] = video.read_masks(frame, [ids[row] for row in labelled])
-    prompt_frames = {row: prompt_frame_of[n] for row, n in enumerate(ids) if n in prompt_frame_of}
-    prompted = [row for row, start in prompt_frames.items() if start == frame]
-    if unlabelled := set(prompted) - set(labelled):
+    starts = {row: prompt_frame_of[n] for row, n in enumerate(object_ids) if n in prompt_frame_of}
+    prompted = [row for row, start in starts.items() if start == frame.index]
+    if unlabelled := set(prompted) - set(frame.labelled):
         raise ValueError(
-            f"video {video.video_id}, frame {video.frame_names[frame]}: prompts of objects "
-            f"{[ids[row] for row in sorted(unlabelled)]} on a frame without their annotation; "
-            "expected prompts drawn from the truth"
+            f"picture of frame {frame.name}: prompts of objects "
+            f"{[object_ids[row] for row in sorted(unlabelled)]} on a frame without their "
+            "annotation; expected prompts drawn from the truth"
         )
-    earlier = {row for row, start in prompt_frames.items() if start < frame}
     return _Column(
-        frame,
-        fit_frame(video.read_frame(frame, max_size=size), size),
-        truth,
-        tuple(labelled),
+        frame.index,
+        fit_frame(frame.pixels, size),
+        frame.truth,
+        frame.labelled,
         tuple(prompted),
-        tuple(row for row in labelled if row in earlier),
-        len(earlier),
+        sum(start < frame.index for start in starts.values()),
     )
 
 
@@ -194,17 +176,9 @@ def _prompt_cell(column: _Column, names: _Names, prompt_kind: PromptKind, num_po
     prompt = prompt_from_mask(
         column.truth[rows], prompt_kind, num_points, frame=column.frame, objects=column.prompted
     )
-    if prompt.points is None or prompt.labels is None:
-        picture = paint_masks(column.picture, shown, is_filled=False)
-        return Cell(picture, caption, place_prompt_labels(shown, names.objects, names.text_size))
-    height, width = column.size
-    # a pixel's centre has whole coordinates at either size
-    scale = np.array([width / column.truth.shape[2], height / column.truth.shape[1]])
-    picture = column.picture
-    for row, points, labels in zip(rows, prompt.points, prompt.labels, strict=True):
-        places = (points[labels >= 0].numpy() + 0.5) * scale - 0.5
-        paint = paint_box if prompt_kind is PromptKind.BOX else paint_points
-        picture = paint(picture, places, row)
+    picture = paint_prompt(
+        column.picture, prompt, rows, (column.truth.shape[1], column.truth.shape[2])
+    )
     return Cell(picture, caption, place_prompt_labels(shown, names.objects, names.text_size))
 
 
@@ -225,14 +199,10 @@ def _truth_cell(column: _Column, names: _Names) -> Cell:
     return Cell(picture, caption, place_labels(masks, names.objects, names.text_size))
 
 
-def _prediction_cell(
-    masks: Bool[Tensor, "objects height width"],
-    column: _Column,
-    names: _Names,
-    similarity: float,
-) -> Cell:
-    fitted = fit_masks(masks, column.size)
+def _prediction_cell(prediction: Prediction, column: _Column, names: _Names) -> Cell:
+    fitted = fit_masks(prediction.masks[column.frame].cpu(), column.size)
     picture = paint_masks(column.picture, fitted)
+    similarity = prediction.similarities.get(column.frame, math.nan)
     return Cell(
         picture,
         _score_text(column, similarity),
@@ -249,14 +219,6 @@ def _score_text(column: _Column, similarity: float) -> str:
     if not column.num_earlier_prompts:
         return "before the prompt"
     return "no label" if not column.labelled else "not scored"
-
-
-def _similarity(masks: Bool[Tensor, "objects height width"], column: _Column) -> float:
-    """Return the mean J over the scored objects; NaN where there is none."""
-    rows = list(column.scored)
-    if not rows:
-        return math.nan
-    return float(region_similarity(masks[rows], column.truth[rows]).nanmean())
 
 
 def _legend(

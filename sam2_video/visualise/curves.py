@@ -1,60 +1,53 @@
-"""Draw the curves of a run from the rows of its `metrics.csv`."""
+"""Draw the loss, the scores and the learning rate of a run from the rows of its `metrics.csv`."""
 
 import math
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, UInt8
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from sam2_video.visualise.paint import OBJECT_COLOURS
+from sam2_video.visualise.figure import COLOURS, INK, TUNED, finish, new_figure, rasterise
 
 Rows = Sequence[Mapping[str, int | float]]
 
-TOTAL, TRAIN_J, VAL_J = "train/loss", "train/J", "val/J"
+TOTAL, TRAIN_J = "train/loss", "train/J"
+VALIDATION = {"val/JF": "J&F", "val/J": "J", "val/F": "F"}
+"""What validations measure; the first of them that was logged is the one that decides."""
 TRAIN_PREFIX, RATE_PREFIX = "train/", "lr-"
-DPI = 120
-COLOURS = tuple(tuple(part / 255 for part in colour) for colour in OBJECT_COLOURS)
-TRAIN_COLOUR, VAL_COLOUR, RATE_COLOUR = COLOURS[1], COLOURS[5], COLOURS[4]
-INK, SOFT_INK = "#141414", "#6a6a6a"
+TRAIN_COLOUR, RATE_COLOUR = COLOURS[1], COLOURS[4]
+SCORE_STYLES = (("o-", TUNED, 2.2), ("s--", COLOURS[6], 1.6), ("^:", COLOURS[2], 1.6))
 LINE_STYLES = ("-", "--", "-.", ":")
 MOST_MARKED_POINTS = 30
 LEAST_SMOOTHED_POINTS = 60
 
 
-def draw_curves(path: Path, rows: Rows) -> None:
-    """Write one PNG: the loss terms, J in training and validation, and the learning rate.
+def draw_curves(rows: Rows) -> UInt8[np.ndarray, "height width 3"]:
+    """Return a picture of the loss terms, the scores of training and validation, and the rate.
 
     Args:
-        path: of the PNG; its folder is made.
         rows: as for `curves_figure`.
     """
-    figure = curves_figure(rows)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.partial")
-    figure.savefig(partial, format="png", dpi=DPI)
-    partial.replace(path)
+    return rasterise(curves_figure(rows))
 
 
 def curves_figure(rows: Rows) -> Figure:
     """Return the figure of a run's curves; matplotlib's global state has no part in it.
 
     Args:
-        rows: one a step, with `step` and any of `train/*`, `val/J` and `lr-*`; a value that was
-            not logged is absent or NaN. `val/J` of step 0 is that of the untrained weights.
+        rows: one a step, with `step` and any of `train/*`, `val/J`, `val/F`, `val/JF` and `lr-*`;
+            a value that was not logged is absent or NaN. A validation of step 0 is that of the
+            weights before training (zero-shot).
     """
-    figure = Figure(figsize=(10.5, 10), dpi=DPI, layout="constrained")
-    FigureCanvasAgg(figure)
-    losses, similarity, rate = figure.subplots(3, 1, sharex=True, height_ratios=(3, 3, 1.2))
+    figure = new_figure(10.5, 10.0)
+    losses, scores, rate = figure.subplots(3, 1, sharex=True, height_ratios=(3, 3, 1.2))
     _draw_losses(losses, rows)
-    _draw_similarity(similarity, rows)
+    _draw_scores(scores, rows)
     _draw_rate(rate, rows)
-    for axes in (losses, similarity, rate):
-        _finish(axes)
+    for axes in (losses, scores, rate):
+        finish(axes)
     last = max((row["step"] for row in rows), default=0)
     margin = max(0.03 * last, 0.5)
     rate.set_xlim(-margin, last + margin)
@@ -86,23 +79,27 @@ def _draw_losses(axes: Axes, rows: Rows) -> None:
         axes.set_ylim(means.min() / 2, means.max() * 2)
 
 
-def _draw_similarity(axes: Axes, rows: Rows) -> None:
-    axes.set_ylabel("region similarity J")
+def _draw_scores(axes: Axes, rows: Rows) -> None:
+    axes.set_ylabel("score")
     axes.set_ylim(0, 1)
-    _plot(axes, _points(rows, TRAIN_J), "training clips", TRAIN_COLOUR, "-")
-    points = _points(rows, VAL_J)
-    if not len(points):
+    _plot(axes, _points(rows, TRAIN_J), "J of training clips", TRAIN_COLOUR, "-")
+    curves = {name: _points(rows, key) for key, name in VALIDATION.items()}
+    curves = {name: points for name, points in curves.items() if len(points)}
+    if not curves:
         axes.plot([], [], " ", label="no validation")
         return
-    axes.plot(*points.T, "o-", color=VAL_COLOUR, linewidth=2.2, label="validation videos")
+    for (name, points), (style, colour, width) in zip(curves.items(), SCORE_STYLES, strict=False):
+        label = f"{name} of validation videos"
+        axes.plot(*points.T, style, color=colour, linewidth=width, label=label)
+    points = next(iter(curves.values()))
     if points[0, 0] == 0:
         before = points[0, 1]
-        axes.axhline(before, color=VAL_COLOUR, linestyle=":", linewidth=1.4)
-        label = f"before training: {before:.3f}"
-        axes.plot(0, before, "D", color=VAL_COLOUR, markeredgecolor=INK, markersize=9, label=label)
+        axes.axhline(before, color=TUNED, linestyle=":", linewidth=1.4)
+        label = f"zero-shot: {before:.3f}"
+        axes.plot(0, before, "D", color=TUNED, markeredgecolor=INK, markersize=9, label=label)
     best = points[points[:, 1].argmax()]
     label = f"best: {best[1]:.3f} at step {best[0]:.0f}"
-    axes.plot(*best, "*", color=VAL_COLOUR, markeredgecolor=INK, markersize=15, label=label)
+    axes.plot(*best, "*", color=TUNED, markeredgecolor=INK, markersize=15, label=label)
     axes.plot([], [], " ", label=f"last: {points[-1, 1]:.3f}")
 
 
@@ -161,19 +158,6 @@ def _running_mean(values: Float[np.ndarray, " points"], reach: int) -> Float[np.
     places = np.arange(len(values))
     first, last = np.maximum(places - reach, 0), np.minimum(places + reach + 1, len(values))
     return (sums[last] - sums[first]) / (last - first)
-
-
-def _finish(axes: Axes) -> None:
-    """Give a panel its grid and, beside it, its legend, or say that there is nothing to show."""
-    axes.grid(visible=True, color="#e4e4e4", linewidth=0.8)
-    axes.set_axisbelow(True)
-    axes.spines[["top", "right"]].set_visible(False)
-    if any(len(np.asarray(line.get_xdata())) for line in axes.lines):
-        axes.legend(loc="upper left", bbox_to_anchor=(1.01, 1.02), frameon=False)
-        return
-    axes.set_yticks([])
-    place = {"transform": axes.transAxes, "ha": "center", "va": "center"}
-    axes.text(0.5, 0.5, "nothing was logged", color=SOFT_INK, **place)
 
 
 def _points(rows: Rows, key: str) -> Float[np.ndarray, "points 2"]:

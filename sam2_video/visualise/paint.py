@@ -12,8 +12,9 @@ Colour = tuple[int, int, int]
 Picture = UInt8[np.ndarray, "height width 3"]
 Masks = Bool[np.ndarray, "objects height width"]
 
-# Okabe and Ito's palette for all common colour vision, without its black, the most distinct first.
-# Objects beyond the seventh are told apart by their numbers.
+# Okabe and Ito's palette for all common colour vision, without its black, the most distinct first,
+# then the darker colours of Paul Tol's muted palette, which is made for the same. Objects beyond
+# the last are told apart by their numbers.
 OBJECT_COLOURS: tuple[Colour, ...] = (
     (230, 159, 0),  # orange
     (86, 180, 233),  # sky blue
@@ -22,6 +23,11 @@ OBJECT_COLOURS: tuple[Colour, ...] = (
     (0, 114, 178),  # blue
     (213, 94, 0),  # vermillion
     (0, 158, 115),  # bluish green
+    (136, 34, 85),  # wine
+    (153, 153, 51),  # olive
+    (51, 34, 136),  # indigo
+    (136, 204, 238),  # cyan
+    (221, 204, 119),  # sand
 )
 FILL_OPACITY = 0.5
 LINE_WIDTH, HALO_WIDTH = 2, 4
@@ -92,13 +98,28 @@ def paint_box(picture: Picture, corners: Float[np.ndarray, "2 2"], row: int) -> 
     return painted
 
 
-def paint_points(picture: Picture, points: Float[np.ndarray, "points 2"], row: int) -> Picture:
-    """Return the picture with points (x, y) as discs in the colour of an object."""
+def paint_clicks(
+    picture: Picture,
+    points: Float[np.ndarray, "points 2"],
+    is_positive: Bool[np.ndarray, " points"],
+    row: int,
+) -> Picture:
+    """Return the picture with clicks (x, y): a plus on a disc of the object's colour, or a minus.
+
+    What is no part of the object is clicked with a white disc and a minus.
+    """
     painted = picture.copy()
-    for centre in points.round().astype(int).tolist():
-        cv2.circle(painted, centre, 8, (0, 0, 0), cv2.FILLED, cv2.LINE_AA)
-        cv2.circle(painted, centre, 6, (255, 255, 255), cv2.FILLED, cv2.LINE_AA)
-        cv2.circle(painted, centre, 4, object_colour(row), cv2.FILLED, cv2.LINE_AA)
+    for (x, y), is_plus in zip(
+        points.round().astype(int).tolist(), is_positive.tolist(), strict=True
+    ):
+        colour = object_colour(row) if is_plus else (255, 255, 255)
+        ring = (255, 255, 255) if is_plus else object_colour(row)
+        cv2.circle(painted, (x, y), 10, (0, 0, 0), cv2.FILLED, cv2.LINE_AA)
+        cv2.circle(painted, (x, y), 9, ring, cv2.FILLED, cv2.LINE_AA)
+        cv2.circle(painted, (x, y), 7, colour, cv2.FILLED, cv2.LINE_AA)
+        cv2.line(painted, (x - 4, y), (x + 4, y), (0, 0, 0), LINE_WIDTH)
+        if is_plus:
+            cv2.line(painted, (x, y - 4), (x, y + 4), (0, 0, 0), LINE_WIDTH)
     return painted
 
 

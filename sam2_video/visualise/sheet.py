@@ -1,4 +1,4 @@
-"""Lay out a grid of pictures with titles, captions and a legend as one PNG."""
+"""Lay out a grid of pictures with titles, captions and a legend as one picture."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -51,6 +51,11 @@ class _Style:
     width: int
 
 
+def load_font(name: str, size: int) -> ImageFont.FreeTypeFont:
+    """Return a font of those that come with matplotlib, and so are on every machine."""
+    return ImageFont.truetype(Path(mpl.get_data_path()) / "fonts" / "ttf" / f"{name}.ttf", size)
+
+
 def cell_size(size: tuple[int, int], num_columns: int) -> tuple[int, int]:
     """Return height and width at which frames of `size` are shown in so many columns."""
     width = min(max(WIDEST // num_columns, NARROWEST_CELL), CELL_WIDTH)
@@ -68,18 +73,16 @@ def label_size(text: int) -> int:
     return round(0.8 * text)
 
 
-def write_sheet(
-    path: Path,
+def draw_sheet(
     title: str,
     legend: Sequence[LegendItem],
     column_titles: Sequence[tuple[str, str]],
     row_titles: Sequence[str],
     cells: Sequence[Sequence[Cell]],
-) -> None:
-    """Write the grid `cells[row][column]` to `path`, whole or not at all.
+) -> UInt8[np.ndarray, "height width 3"]:
+    """Return the grid `cells[row][column]` as one picture.
 
     Args:
-        path: of the PNG; its folder is made.
         title: above all, on as many lines as it needs.
         legend: below the title, on as many lines as it needs.
         column_titles: two lines a column; the second is shortened from its front.
@@ -98,18 +101,13 @@ def write_sheet(
     for band in bands:
         page.paste(band, (0, top))
         top += band.height
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.partial")
-    page.save(partial, format="PNG")
-    partial.replace(path)
+    return np.array(page)
 
 
 def _style(cell_width: int, num_columns: int, row_titles: Sequence[str]) -> _Style:
     text = text_size(cell_width, num_columns)
-    fonts = Path(mpl.get_data_path()) / "fonts" / "ttf"
-    plain = ImageFont.truetype(fonts / "DejaVuSans.ttf", text)
-    bold = ImageFont.truetype(fonts / "DejaVuSans-Bold.ttf", text)
-    label = ImageFont.truetype(fonts / "DejaVuSans-Bold.ttf", label_size(text))
+    plain, bold = load_font("DejaVuSans", text), load_font("DejaVuSans-Bold", text)
+    label = load_font("DejaVuSans-Bold", label_size(text))
     gap = text // 2
     longest = max(bold.getlength(line) for title in row_titles for line in title.split("\n"))
     left = round(longest) + 4 * gap

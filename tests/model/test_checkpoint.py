@@ -5,16 +5,16 @@ from pathlib import Path
 
 import pytest
 import torch
+from loguru import logger
+from safetensors.torch import save_file
 
 from sam2_video.model import checkpoint
 from sam2_video.model.architecture import ARCHITECTURES, MICRO, build_network
-from sam2_video.model.checkpoint import (
-    detect_architecture,
-    read_architecture,
-    read_weights,
-    write_meta,
-)
+from sam2_video.model.checkpoint import Weights, check_weights, read_weights
+from sam2_video.model.detect import detect_architecture
+from sam2_video.model.keymap import to_meta
 from sam2_video.model.sam2 import SAM2Model
+from sam2_video.model.writing import write_meta
 from tests.model.micro import SIZE, micro_model, old_micro_model
 
 
@@ -54,6 +54,57 @@ def test_a_folder_that_transformers_saved_loads(model, tmp_path):
     assert_same_weights(one_file, model)
 
 
+def test_a_folder_in_several_files_loads(model, tmp_path):
+    model.network.save_pretrained(tmp_path, max_shard_size="1MB")
+    assert len(list(tmp_path.glob("*.safetensors"))) > 2
+    assert_same_weights(SAM2Model.load(str(tmp_path), image_size=SIZE), model)
+    next(tmp_path.glob("model-00002*")).unlink()
+    with pytest.raises(FileNotFoundError, match=r"model-00002.* does not exist"):
+        read_weights(str(tmp_path))
+
+
+@pytest.mark.parametrize("text", ["{", "[]", '{"weight_map": 3}', '{"weight_map": {"x": "../y"}}'])
+def test_an_index_of_other_things_is_refused(text, tmp_path):
+    (tmp_path / "model.safetensors.index.json").write_text(text)
+    with pytest.raises(ValueError, match=r"index\.json: expected `weight_map`"):
+        read_weights(str(tmp_path))
+
+
+@pytest.mark.parametrize("naming", [dict, to_meta])
+@pytest.mark.parametrize("suffix", [".safetensors", ".pt"])
+def test_both_namings_load_from_both_kinds_of_file(model, naming, suffix, tmp_path):
+    state = {name: x.clone() for name, x in naming(model.network.state_dict()).items()}
+    path = tmp_path / f"x{suffix}"
+    save_file(state, path) if suffix == ".safetensors" else torch.save(state, path)
+    assert_same_weights(SAM2Model.load(str(path), image_size=SIZE), model)
+
+
+def test_a_file_that_shares_the_two_equal_matrices_loads(model, tmp_path):
+    state = dict(model.network.state_dict())
+    del state["prompt_encoder.shared_embedding.positional_embedding"]
+    save_file(state, tmp_path / "x.safetensors")
+    assert_same_weights(SAM2Model.load(str(tmp_path / "x.safetensors"), image_size=SIZE), model)
+
+
+@pytest.mark.parametrize("naming", [dict, to_meta])
+def test_weights_of_the_image_model_alone_say_what_to_give_instead(model, naming, tmp_path):
+    memory = ("memory_", "object_pointer", "temporal_", "no_memory_pos", "no_object", "occlusion")
+    names = model.network.state_dict().items()
+    state = {name: x for name, x in names if not name.startswith((*memory, "mask_downsample"))}
+    save_file({name: x.clone() for name, x in naming(state).items()}, tmp_path / "x.safetensors")
+    message = r"image model alone .*memory_attention .*facebook/sam2\.1-hiera-tiny"
+    with pytest.raises(ValueError, match=message):
+        read_weights(str(tmp_path / "x.safetensors"))
+
+
+def test_loading_says_how_many_tensors_matched(weights_path):
+    said = []
+    sink = logger.add(said.append, format="{message}")
+    SAM2Model.load(str(weights_path), image_size=SIZE)
+    logger.remove(sink)
+    assert said == [f"loaded 335 of 335 tensors from {weights_path} as micro\n"]
+
+
 def test_a_training_checkpoint_loads(model, tmp_path):
     state = {f"model.{name}": tensor for name, tensor in model.state_dict().items()}
     assert any(name.startswith("model.network.") for name in state)
@@ -88,6 +139,20 @@ def test_a_hub_id_is_read_through_the_hubs_client(model, tmp_path, monkeypatch):
     assert asked == [("someone/sam2-micro", "model.safetensors")]
 
 
+def test_a_hub_id_may_have_points_and_several_files(model, tmp_path, monkeypatch):
+    model.network.save_pretrained(tmp_path, max_shard_size="1MB")
+
+    def answer(source, name):
+        assert source == "someone/sam2.1-hiera-micro"
+        if not (tmp_path / name).is_file():
+            raise OSError(f"no {name} there")
+        return str(tmp_path / name)
+
+    monkeypatch.setattr(checkpoint, "cached_file", answer)
+    again = SAM2Model.load("someone/sam2.1-hiera-micro", image_size=SIZE)
+    assert_same_weights(again, model)
+
+
 def test_a_hub_id_that_cannot_be_had_is_named(monkeypatch):
     def refuse(*args):
         raise OSError("We couldn't connect\nto the hub")
@@ -105,7 +170,7 @@ def test_a_missing_file_is_named_and_not_looked_for_on_the_hub(source, monkeypat
 
 
 def test_a_folder_without_weights_names_the_file_it_lacks(tmp_path):
-    with pytest.raises(FileNotFoundError, match=r"model\.safetensors does not exist"):
+    with pytest.raises(FileNotFoundError, match=r"holds no model\.safetensors"):
         read_weights(str(tmp_path))
 
 
@@ -176,17 +241,18 @@ def test_a_file_of_other_things_is_refused(content, tmp_path):
 
 
 def test_weights_of_another_architecture_are_refused_with_counts(weights_path):
-    total = len(build_network(ARCHITECTURES["sam2.1-tiny"], SIZE).state_dict())
-    message = rf"\d+ of {total} tensors match .*missing \d+ \(.*unknown 4 \(.*other shape \d+ \("
+    with torch.device("meta"):
+        tiny = build_network(ARCHITECTURES["sam2.1-tiny"], SIZE).state_dict()
+    message = r"32 of 471 tensors match .*missing 140 \(image_enc.*unknown 4 \(.*other shape 299 \("
     with pytest.raises(ValueError, match=message):
-        SAM2Model.load(str(weights_path), "sam2.1-tiny", SIZE)
+        check_weights(tiny, read_weights(str(weights_path)))
 
 
 def test_one_missing_and_one_unknown_tensor_are_named(weights_path):
     state = torch.load(weights_path, weights_only=True)["model"]
     state["teacher.bias"] = state.pop("no_mem_embed")
     torch.save({"model": state}, weights_path)
-    message = r"missing 1 \(no_memory_embedding\), unknown 1 \(teacher\.bias\), other shape 0"
+    message = r"missing 1 \(no_mem_embed\), unknown 1 \(teacher\.bias\), other shape 0"
     with pytest.raises(ValueError, match=message):
         SAM2Model.load(str(weights_path), "micro", SIZE)
 
@@ -195,97 +261,12 @@ def test_one_missing_and_one_unknown_tensor_are_named(weights_path):
 def test_every_architecture_is_recognised_by_its_weights(name):
     with torch.device("meta"):
         state = build_network(ARCHITECTURES[name], SIZE).state_dict()
-    assert detect_architecture(state, "x.pt").name == name
+    assert detect_architecture(Weights("x.pt", state)).name == name
 
 
 def test_weights_that_fit_no_architecture_ask_for_a_configuration():
-    with pytest.raises(ValueError, match=r"x\.pt: the weights fit none of .*config_path"):
-        detect_architecture({"linear.weight": torch.zeros(3, 3)}, "x.pt")
-
-
-def test_writing_where_a_file_is_in_the_way_leaves_nothing_behind(model, tmp_path):
-    (tmp_path / "file").write_text("here")
-    with pytest.raises(OSError, match="file"):
-        write_meta(model.network, tmp_path / "file" / "best.pth")
-    assert [path.name for path in tmp_path.iterdir()] == ["file"]
-
-
-def test_a_full_disk_leaves_the_old_file_and_no_part(model, weights_path, monkeypatch):
-    before = weights_path.read_bytes()
-
-    def fill(content, path):
-        path.write_bytes(b"some")
-        raise OSError("No space left on device")
-
-    monkeypatch.setattr(torch, "save", fill)
-    with pytest.raises(OSError, match="No space left"):
-        write_meta(model.network, weights_path)
-    assert weights_path.read_bytes() == before
-    assert list(weights_path.parent.iterdir()) == [weights_path]
-
-
-def test_what_reads_back_differently_is_not_kept(model, tmp_path, monkeypatch):
-    save = torch.save
-
-    def lose_a_bit(content, path):
-        changed = {name: tensor + 1e-6 for name, tensor in content["model"].items()}
-        save({"model": changed}, path)
-
-    monkeypatch.setattr(torch, "save", lose_a_bit)
-    with pytest.raises(ValueError, match="read back differs"):
-        write_meta(model.network, tmp_path / "best.pth")
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_folders_on_the_way_are_made(model, tmp_path):
-    path = tmp_path / "runs" / "one" / "best_model.pth"
-    write_meta(model.network, path)
-    assert [x.name for x in path.parent.iterdir()] == ["best_model.pth"]
-
-
-@pytest.mark.parametrize("version", ["sam2.1", "sam2"])
-@pytest.mark.parametrize(
-    ("letter", "size"), [("t", "tiny"), ("s", "small"), ("b+", "base-plus"), ("l", "large")]
-)
-def test_metas_own_yaml_is_read(version, letter, size):
-    sam2 = pytest.importorskip("sam2", reason="Meta's sam2 1.1.0 is not installed")
-    path = Path(sam2.__file__).parent / "configs" / version / f"{version}_hiera_{letter}.yaml"
-    assert read_architecture(str(path)).name == f"{version}-{size}"
-
-
-def test_metas_file_name_is_enough_where_the_file_is_not_there():
-    assert read_architecture("sam2.1_hiera_b+.yaml").name == "sam2.1-base-plus"
-    with pytest.raises(FileNotFoundError, match=r"config_path: mine\.yaml does not exist"):
-        read_architecture("mine.yaml")
-
-
-def test_code_in_a_yaml_is_not_run(tmp_path):
-    path = tmp_path / "evil.yaml"
-    path.write_text(f'model: !!python/object/apply:os.mkdir ["{tmp_path / "was_run"}"]')
-    with pytest.raises(ValueError, match=r"evil\.yaml: not readable as plain YAML"):
-        read_architecture(str(path))
-    assert not (tmp_path / "was_run").exists()
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("", "expected Meta's keys"),
-        ("trainer: 3", "expected Meta's keys"),
-        ("model: [1, 2]", "expected Meta's keys"),
-        ("model: {image_encoder: {trunk: {}}}", "expected Meta's keys"),
-        ("a: [", "not readable as plain YAML"),
-        (
-            "model: {image_encoder: {trunk: {embed_dim: 96, stages: [1, 2, 3, 4]}}}",
-            r"no SAM 2 has embed_dim 96 and stages \[1, 2, 3, 4\]",
-        ),
-    ],
-)
-def test_a_yaml_of_other_things_is_refused(text, message, tmp_path):
-    path = tmp_path / "x.yaml"
-    path.write_text(text)
-    with pytest.raises(ValueError, match=rf"x\.yaml: {message}"):
-        read_architecture(str(path))
+    with pytest.raises(ValueError, match=r"x\.pt: the weights are another model's: 1 tensors"):
+        detect_architecture(Weights("x.pt", {"linear.weight": torch.zeros(3, 3)}))
 
 
 def test_weights_without_sam_2_1s_additions_load(tmp_path):
@@ -293,4 +274,22 @@ def test_weights_without_sam_2_1s_additions_load(tmp_path):
     write_meta(network, tmp_path / "old.pth")
     state = torch.load(tmp_path / "old.pth", weights_only=True)["model"]
     assert not {"no_obj_embed_spatial", "obj_ptr_tpos_proj.weight"} & set(state)
-    assert read_weights(str(tmp_path / "old.pth")).keys() == network.state_dict().keys()
+    assert (
+        read_weights(str(tmp_path / "old.pth")).for_network().keys() == network.state_dict().keys()
+    )
+
+
+@pytest.mark.parametrize("text", ["3", "{}", "[", '{"architecture": "micro", "image_size": [1]}'])
+def test_what_a_file_says_of_itself_must_be_whole(model, text, tmp_path):
+    state = dict(model.network.state_dict())
+    save_file(state, tmp_path / "x.safetensors", {"sam2_video": text})
+    with pytest.raises(ValueError, match=r"x\.safetensors: what it says of its model .*cannot be"):
+        read_weights(str(tmp_path / "x.safetensors"))
+
+
+def test_points_that_do_not_stack_are_found_by_their_shape(weights_path):
+    state = torch.load(weights_path, weights_only=True)["model"]
+    state["sam_prompt_encoder.point_embeddings.2.weight"] = torch.zeros(1, 3)
+    torch.save({"model": state}, weights_path)
+    with pytest.raises(ValueError, match=r"334 of 335 .*point_embeddings\.2\.weight \(1, 3\)"):
+        SAM2Model.load(str(weights_path), image_size=SIZE)

@@ -1,14 +1,25 @@
 """Meta's names and transformers': one to one on every official model, bit for bit."""
 
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from torch import Tensor
 
-from sam2_video.model.architecture import ARCHITECTURES, build_network
-from sam2_video.model.keymap import _TO_META, from_meta, meta_name, to_meta
+from sam2_video.model.architecture import ARCHITECTURES, MICRO, build_network
+from sam2_video.model.keymap import (
+    _OUR_GAUSSIANS,
+    _OUR_POINTS,
+    _TO_META,
+    from_meta,
+    is_meta,
+    meta_name,
+    to_meta,
+)
 from sam2_video.model.sam2 import SAM2Model
 
 OFFICIAL = sorted(set(ARCHITECTURES) - {"micro"})
@@ -60,11 +71,66 @@ def test_metas_own_model_has_exactly_our_names_and_shapes(name, monkeypatch):
     assert shapes(to_meta(without_storage(name))) == shapes(theirs)
 
 
-def test_a_round_trip_keeps_every_bit():
-    state = SAM2Model.load(None, "micro", (64, 64), seed=3).network.state_dict()
-    again = from_meta(to_meta(state))
-    assert again.keys() == state.keys()
-    assert all(torch.equal(again[name], state[name]) for name in state)
+def filled(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Give every tensor bits and a dtype of its own, without the memory of a whole model."""
+    kinds = (torch.float32, torch.float16, torch.bfloat16)
+    full = {}
+    for number, (name, tensor) in enumerate(sorted(state.items())):
+        bits = torch.tensor(number + 1, dtype=torch.int16).view(torch.bfloat16)
+        full[name] = bits.to(kinds[number % 3]).expand(tensor.shape)
+    # one matrix in Meta's world, and four rows of another
+    full[_OUR_GAUSSIANS[0]] = full[_OUR_GAUSSIANS[1]]
+    rows, columns = state[_OUR_POINTS].shape
+    full[_OUR_POINTS] = torch.arange(rows * columns).view(rows, columns).to(torch.float16)
+    return full
+
+
+def assert_same(state: dict[str, Tensor], expected: dict[str, Tensor]) -> None:
+    assert state.keys() == expected.keys()
+    for name, tensor in expected.items():
+        assert state[name].dtype == tensor.dtype, name
+        assert torch.equal(state[name], tensor), name
+
+
+@pytest.mark.parametrize("name", [*OFFICIAL, "micro"])
+def test_shapes_dtypes_and_values_survive_both_ways_round(name):
+    ours = filled(without_storage(name))
+    meta = to_meta(ours)
+    assert_same(from_meta(meta), ours)
+    assert_same(to_meta(from_meta(meta)), meta)
+
+
+COUNTS = st.integers(1, 4)
+HEADS = st.sampled_from([1, 2])
+
+
+@settings(max_examples=15)
+@given(
+    heads=HEADS,
+    blocks=st.tuples(COUNTS, COUNTS, COUNTS, COUNTS),
+    layers=COUNTS,
+    has_pointer_time=st.booleans(),
+    has_occlusion_embedding=st.booleans(),
+)
+def test_names_of_any_architecture_map_one_to_one(heads, blocks, layers, **flags):
+    architecture = replace(
+        MICRO,
+        embed_dim=8 * heads,
+        num_heads=heads,
+        blocks_per_stage=blocks,
+        global_attention_blocks=(sum(blocks) - 1,),
+        memory_layers=layers,
+        **flags,
+    )
+    with torch.device("meta"):
+        ours = build_network(architecture, (64, 64)).state_dict()
+    meta = to_meta(ours)
+    assert len(meta) == len(ours) - 1 + 3
+    assert not set(meta) & {name for name in ours if meta_name(name) != name}
+    assert shapes(from_meta(meta)) == shapes(ours)
+    assert shapes(to_meta(from_meta(meta))) == shapes(meta)
+    assert is_meta(meta)
+    assert not is_meta(ours)
 
 
 def test_point_embeddings_keep_their_order():

@@ -5,7 +5,6 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from sam2_video.model.heads import FrameFeatures, HeadOutput
 from sam2_video.model.memory import MemoryBank, MemoryEntry
 from sam2_video.model.sam2 import SAM2Model
 from sam2_video.model.tracker import encode_memory, image_rows, track_frame
@@ -143,25 +142,18 @@ def test_memory_that_nobody_reads_is_not_encoded_and_reading_it_is_an_error():
         step(model, MemoryBank().append(entry), 1)
 
 
-def heads_of(model: SAM2Model, score: float) -> tuple[FrameFeatures, HeadOutput]:
-    """A decoder's output whose object score is given."""
+def memory_of(model: SAM2Model, score: float) -> Tensor:
+    """The memory of two objects, the first of which has the given score."""
     features = model.encode(noise(1, 2, model.image_size)[0])
-    return features, HeadOutput(
-        mask_logits=torch.linspace(-3, 3, 512).reshape(2, 1, 16, 16),
-        iou_predictions=torch.ones(2, 1),
-        object_score_logits=torch.tensor([score, 5.0]),
-        best=torch.zeros(2, dtype=torch.long),
-        pointers=torch.zeros(2, 64),
-    )
+    logits = torch.linspace(-3, 3, 512).reshape(2, 1, 16, 16)
+    scores = torch.tensor([score, 5.0])
+    return encode_memory(model.network, features, logits, scores, is_binary=False)
 
 
 @pytest.mark.parametrize("score", [0.0, -3.0])
 def test_the_memory_of_an_absent_object_holds_the_occlusion_embedding(score):
     model = micro_model()
-    features, present = heads_of(model, 1.0)
-    _, absent = heads_of(model, score)
-    memory = encode_memory(model.network, features, present, is_binary=False)
-    occluded = encode_memory(model.network, features, absent, is_binary=False)
+    memory, occluded = memory_of(model, 1.0), memory_of(model, score)
     added = model.network.occlusion_spatial_embedding_parameter
     assert added is not None
     torch.testing.assert_close(occluded[0] - memory[0], added.expand(16, -1), rtol=0, atol=1e-5)
@@ -170,10 +162,7 @@ def test_the_memory_of_an_absent_object_holds_the_occlusion_embedding(score):
 
 def test_sam_2_knows_no_occlusion_embedding():
     model = old_micro_model()
-    features, present = heads_of(model, 1.0)
-    _, absent = heads_of(model, -1.0)
-    memory = encode_memory(model.network, features, present, is_binary=False)
-    assert torch.equal(memory, encode_memory(model.network, features, absent, is_binary=False))
+    assert torch.equal(memory_of(model, 1.0), memory_of(model, -1.0))
 
 
 def test_an_absent_object_leaves_the_learned_pointer_and_is_tracked_on():

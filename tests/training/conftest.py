@@ -3,7 +3,10 @@
 from pathlib import Path
 
 import pytest
+import torch
+from loguru import logger
 
+from sam2_video import SAM2Model
 from sam2_video.configuration import load_config
 from sam2_video.data.synthetic import write_dataset
 from sam2_video.training.folder import read_rows
@@ -18,6 +21,8 @@ SMALL = {
     "trainer.accelerator": "cpu",
     "trainer.precision": "32-true",
     "trainer.lr": 1e-3,
+    # they take as long as the rest of a run that is so small
+    "trainer.pictures_every": 0,
     "use_wandb": False,
 }
 
@@ -57,16 +62,29 @@ def run(configure):
     return train_in
 
 
-@pytest.fixture
-def draws_pictures():
-    """Ask for the pictures of a run, which take as long as the rest of it."""
+def answer_with(monkeypatch, values):
+    """Let the validations of a run come to these J&F, one after another; J says something else."""
+    values = iter(values)
+
+    def compute(metric):
+        jf = next(values)
+        scores = {"jf": jf, "j": 1 - jf, "f": 2 * jf - (1 - jf), "num_objects": 1.0}
+        return {name: torch.tensor(value) for name, value in scores.items()}
+
+    monkeypatch.setattr("sam2_video.metrics.RegionAndBoundary.compute", compute)
 
 
-@pytest.fixture(autouse=True)
-def no_pictures(request, monkeypatch):
-    """Leave the pictures out, except where a test asks for them."""
-    if "draws_pictures" not in request.fixturenames:
-        monkeypatch.setattr("sam2_video.training.pictures.draw", lambda *_: None)
+def network_of(checkpoint):
+    """Return the weights of the network in a training checkpoint."""
+    content = torch.load(checkpoint, weights_only=True)["state_dict"]
+    prefix = "model.network."
+    return {n.removeprefix(prefix): v for n, v in content.items() if n.startswith(prefix)}
+
+
+def assert_loads_as(path, weights):
+    loaded = SAM2Model.load(str(path), image_size=(64, 64)).network.state_dict()
+    assert loaded.keys() == weights.keys()
+    assert all(torch.equal(value, weights[name]) for name, value in loaded.items())
 
 
 def measured(output_dir, *, prefixes=("train/", "val/", "lr", "grad")):
@@ -76,3 +94,12 @@ def measured(output_dir, *, prefixes=("train/", "val/", "lr", "grad")):
         {name: row[name] for name in row if name in ("step", "epoch") or name.startswith(prefixes)}
         for row in rows
     ]
+
+
+@pytest.fixture
+def said():
+    """Return the lines that the log gets during a test."""
+    lines = []
+    handler = logger.add(lambda line: lines.append(str(line)), format="{level}: {message}")
+    yield lines
+    logger.remove(handler)

@@ -22,7 +22,7 @@ BATCHES = 4
 SCRIPT = """
 import os, signal, sys
 import torch
-from sam2_video.cli import run_train
+from sam2_video.cli.train import run_train
 from sam2_video.training.trainer import MemoryTuner
 
 kind, rank, number = os.environ["FAULT"].split()
@@ -80,8 +80,16 @@ def test_two_processes_are_one_with_a_batch_twice_as_large(configure, run, confi
 
     rows, expected = measured(tmp_path / "run"), measured(tmp_path / "one")
     assert [row["step"] for row in rows] == list(range(2 * BATCHES + 1))
+    # of the same weights, two processes say what one says, to the last digit
+    assert validation_of(rows[0]) == validation_of(expected[0])
+    assert len(validation_of(rows[0])) == 3
     for row, other in zip(rows, expected, strict=True):
-        assert row == pytest.approx(other, rel=1e-4), row["step"]
+        # of weights that differ by rounding a few pixels at the edge of a mask may flip
+        assert validation_of(row) == pytest.approx(validation_of(other), abs=1e-3), row["step"]
+        others = {name: other[name] for name in other.keys() - validation_of(other).keys()}
+        assert {name: row[name] for name in row.keys() - validation_of(row).keys()} == (
+            pytest.approx(others, rel=1e-4)
+        ), row["step"]
     weights, others = (
         torch.load(tmp_path / name / "checkpoints/last.ckpt", weights_only=True)["state_dict"]
         for name in ("run", "one")
@@ -92,6 +100,10 @@ def test_two_processes_are_one_with_a_batch_twice_as_large(configure, run, confi
             torch.testing.assert_close(value, others[name], atol=2e-5, rtol=1e-3, msg=name)
     # there are two processes, but one speaks
     assert stopped.stderr.count("what learns") == stopped.stderr.count("epoch 1/2") == 1
+
+
+def validation_of(row):
+    return {name: value for name, value in row.items() if name.startswith("val/")}
 
 
 def test_a_bad_loss_in_one_process_ends_both_with_one_error(config_path, tmp_path):

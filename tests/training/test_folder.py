@@ -80,12 +80,12 @@ def test_a_resumed_table_keeps_what_is_not_measured_again(tmp_path):
     first = MetricsCsv(tmp_path / "metrics.csv")
     for step in range(4):
         first.log_metrics({"train/loss": float(step), "epoch": 0.0}, step=step)
-    first.log_metrics({"val/J": 0.5, "epoch": 0.0}, step=2)
+    first.log_metrics({"val/JF": 0.5, "val/J": 0.4, "epoch": 0.0}, step=2)
     first.save_table()
     resumed = MetricsCsv(tmp_path / "metrics.csv", first_step=2)
     assert [row["step"] for row in resumed.rows] == [0, 1, 2]
     assert resumed.rows[1]["train/loss"] == 1.0
-    assert resumed.rows[2] == {"step": 2.0, "epoch": 0.0, "val/J": 0.5}
+    assert resumed.rows[2] == {"step": 2.0, "epoch": 0.0, "val/JF": 0.5, "val/J": 0.4}
     assert MetricsCsv(tmp_path / "metrics.csv").rows == []
 
 

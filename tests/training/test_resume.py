@@ -88,7 +88,7 @@ def test_the_same_seed_gives_the_same_run(run, unbroken, tmp_path):
 def test_the_unbroken_run_has_what_these_tests_are_about(unbroken):
     rows = measured(unbroken)
     assert [row["step"] for row in rows] == list(range(2 * STEPS_AN_EPOCH + 1))
-    assert ["val/J" in row for row in rows] == [step % STEPS_AN_EPOCH == 0 for step in range(9)]
+    assert ["val/JF" in row for row in rows] == [step % STEPS_AN_EPOCH == 0 for step in range(9)]
 
 
 @pytest.mark.parametrize(
@@ -121,7 +121,7 @@ def test_a_run_stopped_in_validation_validates_first_when_it_goes_on(
         # the second validation: the first comes before training
         at_call(patch, "on_validation_epoch_start", 1, send(signal.SIGTERM))
         assert not run(output_dir, **LIVELY).is_finished
-    assert "val/J" not in measured(output_dir)[-1]
+    assert "val/JF" not in measured(output_dir)[-1]
     assert run(output_dir, resume=str(output_dir), **LIVELY).is_finished
     assert_same_end(output_dir, unbroken)
 
@@ -209,7 +209,7 @@ def test_a_finished_run_goes_on_for_more_epochs(run, unbroken, finished):
     assert [row["step"] for row in rows] == list(range(3 * STEPS_AN_EPOCH + 1))
     assert rows[: 2 * STEPS_AN_EPOCH] == measured(unbroken)[:-1]
     assert load_config(finished / "config.yaml").trainer.max_epochs == 3
-    assert result.before == rows[0]["val/J"]
+    assert result.before == rows[0]["val/JF"]
 
 
 def test_a_finished_run_is_not_resumed_in_silence(run, finished):
@@ -237,11 +237,11 @@ def test_an_older_checkpoint_goes_on_with_its_own_best(run, unbroken, finished):
 
 def test_a_best_model_from_after_the_checkpoint_is_not_taken_for_its_own(run, finished):
     rows = read_rows(finished / "metrics.csv")
-    rows[-1]["val/J"] = 0.99
+    rows[-1]["val/JF"] = 0.99
     write_rows(finished / "metrics.csv", rows)
     result = run(finished, resume=str(finished / "checkpoints/epoch_000.ckpt"), **LIVELY)
     # the only validation since: the earlier best has been overwritten by the one of 0.99
-    assert result.best == result.last == measured(finished)[-1]["val/J"]
+    assert result.best == result.last == measured(finished)[-1]["val/JF"]
     best = torch.load(result.best_model)["model"]
     weights, _ = final_state(finished)
     for name, value in best.items():
@@ -261,7 +261,7 @@ def test_other_trainable_modules_are_refused(run, finished):
 
 @pytest.mark.parametrize(
     ("content", "message"),
-    [(b"not a checkpoint", "cannot be read"), (None, "holds no training state")],
+    [(b"not a checkpoint", "not a checkpoint that torch"), (None, "weights and no training state")],
 )
 def test_files_that_are_no_state_are_refused(content, message, configure, tmp_path):
     path = tmp_path / "file.ckpt"

@@ -9,5 +9,5 @@ from tests.visualise.drawing import Recorded
 @pytest.fixture
 def recorded(monkeypatch: pytest.MonkeyPatch) -> Recorded:
     record = Recorded()
-    monkeypatch.setattr(comparison, "write_sheet", record)
+    monkeypatch.setattr(comparison, "draw_sheet", record)
     return record

@@ -1,21 +1,18 @@
 """A small video in memory, and a recorder of what is drawn of it."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor
 
 from sam2_video.data.video import Video
-from sam2_video.visualise import draw_comparison
+from sam2_video.visualise import Prediction, draw_comparison, read_shown_frame
 from sam2_video.visualise.paint import object_colour
 from sam2_video.visualise.sheet import Cell, LegendItem
-
-HEIGHT, WIDTH = 90, 160
 
 GREY = 128
 HEIGHT, WIDTH = 90, 160
@@ -80,17 +77,17 @@ class Recorded:
 
     def __call__(
         self,
-        path: Path,
         title: str,
         legend: Sequence[LegendItem],
         column_titles: Sequence[tuple[str, str]],
         row_titles: Sequence[str],
         cells: Sequence[Sequence[Cell]],
-    ) -> None:
+    ) -> np.ndarray:
         self.legend = [item.text for item in legend]
         self.row_titles = [title.replace("\n", " ") for title in row_titles]
         self.column_titles = column_titles
         self.cells = dict(zip(self.row_titles, cells, strict=True))
+        return np.zeros((1, 1, 3), np.uint8)
 
     def captions(self, row: str) -> list[str]:
         return [cell.caption for cell in self.cells[row]]
@@ -99,24 +96,19 @@ class Recorded:
         return [[label.text for label in cell.labels] for cell in self.cells[row]]
 
 
-def draw(video: Video, frames: Sequence[int], path: Path = Path("unused"), **changes: Any) -> None:
+def draw(video: Video, frames: Sequence[int], **changes: Any) -> np.ndarray:
     first = {name: video.first_appearance(name) for name in video.object_ids}
-    arguments: dict[str, Any] = {
-        "prompt_frame_of": first,
-        "before": None,
-        "after": None,
-        "similarities": None,
-        "title": "video",
-    }
-    draw_comparison(path, video, frames=frames, **(arguments | changes))
+    arguments: dict[str, Any] = {"prompt_frame_of": first, "predictions": {}, "title": "video"}
+    shown = [read_shown_frame(video, frame) for frame in frames]
+    return draw_comparison(shown, video.object_ids, **(arguments | changes))
+
+
+def predicted(
+    masks: Mapping[int, Tensor], similarities: Mapping[int, float] | None = None
+) -> Prediction:
+    return Prediction(masks, similarities or {})
 
 
 def pixels_of(picture: np.ndarray, row: int) -> np.ndarray:
     """Return (y, x) of the pixels that have an object's colour exactly."""
     return np.argwhere((picture == object_colour(row)).all(axis=-1))
-
-
-def read_png(path: Path) -> np.ndarray:
-    with Image.open(path) as image:
-        assert image.format == "PNG"
-        return np.asarray(image)

@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 import matplotlib as mpl
 import numpy as np
@@ -10,7 +9,6 @@ import pytest
 
 from sam2_video.visualise import draw_curves
 from sam2_video.visualise.curves import curves_figure
-from tests.visualise.drawing import read_png
 
 
 def metric_rows(num_steps: int, validate_every: int | None = 10) -> list[dict[str, float | int]]:
@@ -51,26 +49,33 @@ def legends(rows: Sequence[Mapping[str, float | int]]) -> list[str]:
     ],
     ids=["long", "no validation", "one row", "no rows", "holes"],
 )
-def test_curves_are_drawn_of_any_rows(tmp_path: Path, rows: list[dict[str, float | int]]) -> None:
-    path = tmp_path / "new" / "curves.png"
-    draw_curves(path, rows)
-    height, width, _ = read_png(path).shape
+def test_curves_are_drawn_of_any_rows(rows: list[dict[str, float | int]]) -> None:
+    height, width, _ = draw_curves(rows).shape
     assert 800 < height < 1600
     assert 800 < width < 1600
-    assert [entry.name for entry in path.parent.iterdir()] == ["curves.png"]
+
+
+def test_every_score_is_drawn_and_j_and_f_together_decide() -> None:
+    rows = metric_rows(40)
+    for row in rows:
+        if "val/J" in row:
+            row |= {"val/F": row["val/J"] + 0.2, "val/JF": row["val/J"] + 0.1}
+    found = set(legends(rows))
+    assert {f"{name} of validation videos" for name in ("J&F", "J", "F")} <= found
+    assert "zero-shot: 0.300" in found
 
 
 def test_the_untrained_score_the_best_and_the_last_are_named() -> None:
     rows = metric_rows(40)
     rows[30]["val/J"] = 0.1
     rows[35]["val/J"] = math.nan
-    assert {"before training: 0.200", "best: 0.450 at step 20", "last: 0.100"} <= set(legends(rows))
+    assert {"zero-shot: 0.200", "best: 0.450 at step 20", "last: 0.100"} <= set(legends(rows))
 
 
 def test_a_first_validation_after_step_0_is_not_called_untrained() -> None:
     rows = metric_rows(40)
     del rows[0]["val/J"]
-    assert not any("before training" in text for text in legends(rows))
+    assert not any("zero-shot" in text for text in legends(rows))
 
 
 def test_what_was_not_logged_is_said() -> None:
@@ -93,7 +98,7 @@ def test_curves_go_by_step_even_if_rows_do_not() -> None:
     assert np.asarray(total.get_ydata())[0] == 2.0
 
 
-def test_matplotlib_settings_stay_as_they_were(tmp_path: Path) -> None:
+def test_matplotlib_settings_stay_as_they_were() -> None:
     settings = dict(mpl.rcParams)
-    draw_curves(tmp_path / "curves.png", metric_rows(3))
+    draw_curves(metric_rows(3))
     assert dict(mpl.rcParams) == settings

@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from PIL import Image
 
 from sam2_video.data.layout import open_dataset
 from sam2_video.visualise.labels import label_extent, place_labels, place_prompt_labels
@@ -18,7 +17,7 @@ from tests.visualise.drawing import (
     draw,
     many_objects,
     pixels_of,
-    read_png,
+    predicted,
     two_objects,
 )
 
@@ -51,22 +50,21 @@ def test_a_label_beside_its_object_does_not_cover_another() -> None:
     assert small.y > 64
 
 
-def test_sixty_objects_are_drawn_and_listed(tmp_path: Path, recorded: Recorded) -> None:
+def test_sixty_objects_are_drawn_and_listed(recorded: Recorded) -> None:
     labels = many_objects(60, (240, 400))
     video = MemoryVideo([labels, labels])
     masks = dict.fromkeys(range(2), torch.stack([labels == i + 1 for i in range(60)]))
-    draw(video, [0, 1], after=masks)
+    draw(video, [0, 1], predictions={"tuned": predicted(masks, {1: 1.0})})
     assert recorded.legend == [str(i + 1) for i in range(60)]
     assert recorded.captions("frame and prompt") == ["60 mask prompts", ""]
-    assert recorded.captions("after training") == ["prompt given", "J 1.00"]
+    assert recorded.captions("tuned") == ["prompt given", "J 1.00"]
     size = label_size(text_size(480, 2))
     assert len(recorded.labels("truth")[1]) == 60, f"labels of {size} px fit into 48 x 48 px"
 
 
-def test_the_legend_of_sixty_objects_wraps_inside_the_sheet(tmp_path: Path) -> None:
+def test_the_legend_of_sixty_objects_wraps_inside_the_sheet() -> None:
     labels = many_objects(60, (120, 200))
-    draw(MemoryVideo([labels]), [0], tmp_path / "sheet.png")
-    picture = read_png(tmp_path / "sheet.png")
+    picture = draw(MemoryVideo([labels]), [0])
     assert picture.shape[1] < 800
     assert (picture[:, -4:] == 255).all()
 
@@ -75,11 +73,16 @@ def test_the_legend_of_sixty_objects_wraps_inside_the_sheet(tmp_path: Path) -> N
     ("changes", "message"),
     [
         ({"frames": []}, "0 frames and 2 objects"),
-        ({"after": {}}, r"frame 0: masks after training: got none, expected \(2, 90, 160\)"),
-        ({"before": {0: torch.zeros(1, 90, 160, dtype=torch.bool)}}, r"before .* got \(1, 90"),
+        (
+            {"predictions": {"tuned": predicted({})}},
+            "frame 0: masks of 'tuned': got none, expected 2",
+        ),
+        (
+            {"predictions": {"tuned": predicted({0: torch.zeros(1, 9, 16, dtype=torch.bool)})}},
+            "got 1, expected 2",
+        ),
         ({"prompt_frame_of": {7: 0}}, r"prompts of objects \[7\]; its objects are \[1, 2\]"),
         ({"prompt_frame_of": {1: 1}, "frames": [1]}, "without their annotation"),
-        ({"similarities": {"best": {}}}, r"\['best'\]; expected \['before', 'after'\]"),
     ],
 )
 def test_what_does_not_fit_the_video_is_refused(changes: dict[str, Any], message: str) -> None:
@@ -88,29 +91,11 @@ def test_what_does_not_fit_the_video_is_refused(changes: dict[str, Any], message
         draw(video, changes.pop("frames", [0]), **changes)
 
 
-def test_a_failed_write_leaves_the_old_picture(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    path = tmp_path / "sheet.png"
-    path.write_bytes(b"old")
-
-    def fail(image: Image.Image, target: Path, **options: Any) -> None:
-        Path(target).write_bytes(b"half")
-        raise OSError("disk full")
-
-    monkeypatch.setattr(Image.Image, "save", fail)
-    with pytest.raises(OSError, match="disk full"):
-        draw(MemoryVideo([two_objects()]), [0], path)
-    assert path.read_bytes() == b"old"
-
-
-def test_real_clips_with_void_and_without_labels_are_drawn(
-    tmp_path: Path, shared_data: Path
-) -> None:
+def test_real_clips_with_void_and_without_labels_are_drawn(shared_data: Path) -> None:
     videos = {video.video_id: video for video in open_dataset(shared_data / "davis_edge")}
     for name, frames in (("tennis-void255", [0, 1]), ("caps", [0, 20, 33])):
         video = videos[name]
         empty = torch.zeros(len(video.object_ids), *video.size, dtype=torch.bool)
-        path = tmp_path / f"{name}.png"
-        draw(video, frames, path, before=dict.fromkeys(frames, empty))
-        assert len(pixels_of(read_png(path), 0)) > 500
+        nothing = predicted(dict.fromkeys(frames, empty))
+        picture = draw(video, frames, predictions={"zero-shot": nothing})
+        assert len(pixels_of(picture, 0)) > 500

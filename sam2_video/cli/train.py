@@ -1,7 +1,7 @@
-"""The command line: `sam2-video VERB`, whose help needs no torch."""
+"""The verb `train`: the configuration's keys as flags, above those of a YAML file."""
 
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, make_dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args, get_origin
@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal, get_args, get_origin
 import tyro
 from tyro.constructors import PrimitiveConstructorSpec
 
+from sam2_video.cli.verbs import USAGE_ERROR, report_errors
 from sam2_video.config import TrainConfig
 from sam2_video.configuration import (
     KEYS,
@@ -39,11 +40,6 @@ SHORT_FLAGS = {
 NO_WANDB = "--no-wandb"
 SAMPLE = Path("sample_config.yaml")
 
-USER_ERROR = 1
-USAGE_ERROR = 2
-# What a shell reports of a program that Ctrl-C ended.
-INTERRUPTED = 130
-
 
 @dataclass(frozen=True)
 class _Given:
@@ -62,21 +58,6 @@ class _CommandLine:
     problems: Sequence[Problem]
 
 
-def main(argv: Sequence[str] | None = None, program: str = "sam2-video") -> int:
-    """Run a verb and return the exit code: 0 done, 1 the run failed, 2 wrong usage."""
-    arguments = list(sys.argv[1:] if argv is None else argv)
-    if not arguments or arguments[0] in ("-h", "--help"):
-        print(_overview(program))
-        return 0
-    verb, *rest = arguments
-    if verb not in VERBS:
-        close = nearest(verb, VERBS)
-        hint = f"perhaps you meant {close}; " if close else ""
-        print(f"{program}: no verb {verb!r}; {hint}there is: {', '.join(VERBS)}", file=sys.stderr)
-        return USAGE_ERROR
-    return VERBS[verb](rest, f"{program} {verb}")
-
-
 def run_train(argv: Sequence[str], program: str = "sam2-video train") -> int:
     """Train as the command line says, or write a sample configuration; return the exit code."""
     try:
@@ -93,16 +74,7 @@ def run_train(argv: Sequence[str], program: str = "sam2-video train") -> int:
     # Imported late: torch takes seconds, and neither help nor a wrong setting needs it.
     from sam2_video.training.run import train
 
-    try:
-        train(config)
-    except (ValueError, FileNotFoundError) as error:
-        if config.debug:
-            raise
-        print(f"error: {error} (--debug shows where)", file=sys.stderr)
-        return USER_ERROR
-    except KeyboardInterrupt:
-        return INTERRUPTED
-    return 0
+    return report_errors(lambda: train(config), is_debug=config.debug)
 
 
 def _configure(line: _CommandLine) -> TrainConfig:
@@ -110,9 +82,21 @@ def _configure(line: _CommandLine) -> TrainConfig:
     entries, problems = read_yaml(config_path) if config_path else ({}, [])
     return resolve(
         entries | dict(line.entries),
-        [*problems, *line.problems],
+        [*problems, *line.problems, *_start_or_continue(line)],
         ready_to_train=not line.creates_config,
     )
+
+
+def _start_or_continue(line: _CommandLine) -> list[Problem]:
+    """Return the problem of a command line that starts a run and continues another."""
+    given = [line.entries.get(path) for path in ("resume", "model.checkpoint_path")]
+    if any(entry is None or entry.value is None for entry in given):
+        return []
+    message = (
+        "a resumed run goes on with its own weights; leave --model-checkpoint out to continue it, "
+        "or --resume to start a new run from these weights"
+    )
+    return [Problem("model.checkpoint_path", message, "command line")]
 
 
 def _config_of_resumed_run(line: _CommandLine) -> Path | None:
@@ -138,17 +122,6 @@ def _write_sample(config: TrainConfig) -> None:
     except OSError as error:
         message = f"cannot be written to {Path.cwd()}: {error.strerror}"
         raise ConfigurationError([Problem(str(SAMPLE), message)]) from None
-
-
-VERBS: dict[str, Callable[[Sequence[str], str], int]] = {"train": run_train}
-
-
-def _overview(program: str) -> str:
-    verbs = {"train": "fine-tune on your videos; `train --create-config` writes every setting"}
-    lines = [f"  {verb:<10} {verbs[verb]}" for verb in VERBS]
-    summary = "Fine-tune the memory of SAM 2 on your own videos."
-    head = [f"usage: {program} VERB [OPTIONS]", "", summary, "", "verbs:"]
-    return "\n".join([*head, *lines, "", f"{program} VERB --help lists the verb's flags"])
 
 
 def _parse(argv: Sequence[str], program: str) -> _CommandLine:

@@ -1,4 +1,4 @@
-"""The command line, in this process and as a user starts it."""
+"""The verbs, and `train` in this process and as a user starts it."""
 
 import shlex
 import subprocess
@@ -8,11 +8,12 @@ from types import ModuleType
 
 import pytest
 
-from sam2_video.cli import SHORT_FLAGS, main
+from sam2_video.cli import main
+from sam2_video.cli.train import SHORT_FLAGS
 from sam2_video.config import TrainConfig
 from sam2_video.configuration import KEYS, flatten, load_config
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
@@ -259,8 +260,9 @@ sys.exit(f"imported {sorted(heavy)}" if heavy else code)
 """
 
 
-@pytest.mark.parametrize("arguments", [["train", "--help"], ["--help"]])
-def test_help_imports_no_torch(arguments, tmp_path):
+@pytest.mark.parametrize("verb", ["train", "evaluate", "export", None])
+def test_help_imports_no_torch(verb, tmp_path):
+    arguments = [verb, "--help"] if verb else ["--help"]
     done = subprocess.run(
         [sys.executable, "-c", HELP_WITHOUT_TORCH, *arguments],
         cwd=tmp_path,

@@ -1,0 +1,78 @@
+"""Where the pictures of a run go: files in its folder, TensorBoard, and W&B when it is there."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import cv2
+import numpy as np
+from jaxtyping import UInt8
+from lightning.pytorch.loggers import Logger, TensorBoardLogger, WandbLogger
+from loguru import logger
+from PIL import Image
+
+WIDEST_LOGGED = 1400
+"""Pixels: TensorBoard keeps every picture that it ever got."""
+
+
+@contextmanager
+def without_harm(what: str) -> Iterator[None]:
+    """Let a run go on where a picture cannot be written, or its frames be read, and say so."""
+    try:
+        yield
+    except OSError as error:
+        logger.warning(f"pictures: {what} cannot be made ({error}); the run goes on without")
+
+
+def save_picture(path: Path, picture: UInt8[np.ndarray, "height width 3"]) -> None:
+    """Write a picture as PNG, whole or not at all; its folder is made."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f".{path.name}.part")
+    try:
+        # the quickest: more would take longer than the drawing, for little
+        Image.fromarray(picture).save(part, format="PNG", compress_level=1)
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def save_movie(path: Path, movie: bytes) -> None:
+    """Write a movie, whole or not at all."""
+    part = path.with_name(f".{path.name}.part")
+    try:
+        part.write_bytes(movie)
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def log_picture(
+    loggers: Sequence[Logger],
+    name: str,
+    picture: UInt8[np.ndarray, "height width 3"],
+    step: int,
+) -> None:
+    """Show a picture in TensorBoard and W&B."""
+    height, width, _ = picture.shape
+    if width > WIDEST_LOGGED:
+        size = (WIDEST_LOGGED, round(height * WIDEST_LOGGED / width))
+        picture = cv2.resize(picture, size, interpolation=cv2.INTER_AREA).astype(np.uint8)
+    for log in loggers:
+        if isinstance(log, TensorBoardLogger):
+            log.experiment.add_image(f"pictures/{name}", picture, step, dataformats="HWC")
+        elif isinstance(log, WandbLogger):
+            log.log_image(f"pictures/{name}", [picture], step=step)
+
+
+def log_movie(loggers: Sequence[Logger], name: str, path: Path, step: int) -> None:
+    """Show a movie in W&B; TensorBoard knows only GIFs, several times as large."""
+    for log in loggers:
+        if isinstance(log, WandbLogger):
+            log.log_video(f"pictures/{name}", [str(path)], step=step)
+
+
+def end_pictures(loggers: Sequence[Logger]) -> None:
+    """Write out what TensorBoard has been given after training, when it was closed already."""
+    for log in loggers:
+        if isinstance(log, TensorBoardLogger):
+            log.experiment.close()

@@ -1,0 +1,1 @@
+"""Tests of scoring folders of masks."""
