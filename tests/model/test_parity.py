@@ -17,9 +17,9 @@ CASES = [
     Case("sam2.1-tiny", 128, "point", 2, THREE, is_absent=True),
     Case("sam2.1-tiny", 128, "box", 2, ONE, is_absent=False),
     Case("sam2-tiny", 128, "mask", 2, ONE, is_absent=False),
-    Case("sam2.1-tiny", 256, "point", 1, THREE, is_absent=False, num_frames=2),
-    Case("sam2.1-base-plus", 256, "box", 1, ONE, is_absent=True, num_frames=2),
-    Case("sam2.1-tiny", 512, "mask", 1, ONE, is_absent=False, num_frames=2),
+    Case("sam2.1-tiny", 256, "box", 1, ONE, is_absent=False),
+    Case("sam2.1-base-plus", 256, "point", 1, (0, 0, 0), is_absent=False),
+    Case("sam2-tiny", 512, "mask", 2, ONE, is_absent=True),
     # more than the 7 frames of spatial memory, and than the 16 of pointers
     Case("sam2.1-tiny", 128, "mask", 1, ONE, is_absent=False, num_frames=20),
 ]
