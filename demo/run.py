@@ -27,7 +27,7 @@ SETTINGS = {
     "num_workers": 0,
     "trainable_modules": ("memory_attention", "memory_encoder"),
     "clips_per_video": 2,
-    "max_epochs": 5,
+    "max_epochs": 4,
     "max_time_minutes": 4.0,
     "validate_every": 1,
     "lr": 1.0e-3,
