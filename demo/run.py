@@ -17,7 +17,7 @@ AREA_RANGE = (0.07, 0.16)
 GOAL = 0.75
 CHECKPOINT = Path(__file__).with_name("micro.pt")
 """Pre-trained by `demo/pretrain.py`, all but the last layers of its memory encoder."""
-SPLITS = {"train": (96, 100), "val": (6, 2000), "test": (48, 3000)}
+SPLITS = {"train": (192, 100), "val": (6, 2000), "test": (48, 3000)}
 """Number of videos and first seed: no video is in two of them, nor in the pre-training."""
 SETTINGS = {
     "image_size": SIZE,
@@ -26,11 +26,11 @@ SETTINGS = {
     "batch_size": 4,
     "num_workers": 0,
     "trainable_modules": ("memory_attention", "memory_encoder"),
-    "clips_per_video": 2,
-    "max_epochs": 4,
+    "clips_per_video": 1,
+    "max_epochs": 3,
     "max_time_minutes": 4.0,
     "validate_every": 1,
-    "lr": 1.0e-3,
+    "lr": 7.0e-4,
     "precision": "32-true",
     "accelerator": "cpu",
     "prompts": {"mask": 1.0, "box": 0.0, "point": 0.0},
