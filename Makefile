@@ -1,4 +1,5 @@
 # Threads wait asleep: awake, they halve the speed of a machine that has anything else to do.
+# Tests run one process a core, each with one thread: half the time of one process with all cores.
 # Every command makes the virtual environment itself when it is missing.
 PYTHON ?= python3
 VENV ?= .venv
@@ -21,7 +22,7 @@ demo: $(READY)
 	OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m demo.run
 
 test: $(READY)
-	OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist worksteal
 
 check: $(READY)
 	$(BIN)/ruff format --check .

@@ -54,12 +54,24 @@ def launch(tmp_path, fault, *arguments):
 
 
 @pytest.fixture
+def one_thread(monkeypatch):
+    """Compute with one thread here and in what is launched: Lightning gives each process its share
+    of the cores, and sums over other numbers of threads round otherwise."""
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture
 def config_path(configure, tmp_path):
     config = configure(tmp_path / "run", **SETTINGS, trainer__devices=2)
     save(config, tmp_path / "config.yaml")
     return str(tmp_path / "config.yaml")
 
 
+@pytest.mark.usefixtures("one_thread")
 def test_two_processes_are_one_with_a_batch_twice_as_large(configure, run, config_path, tmp_path):
     """Two stop in the second epoch, and one process goes on from there as if it had been one."""
     joined = {**SETTINGS, "dataset__batch_size": 2}
