@@ -3,11 +3,10 @@
 from sam2_video.inference.ahead import VideoFrames
 from sam2_video.inference.layout import FrameMasks, MaskLayout
 from sam2_video.inference.loading import Accelerator, choose_device, fingerprint, load_model
-from sam2_video.inference.mask_files import PALETTE, MaskWriter, write_mask
+from sam2_video.inference.mask_files import MaskWriter, write_mask
 from sam2_video.inference.tracking import track
 
 __all__ = [
-    "PALETTE",
     "Accelerator",
     "FrameMasks",
     "MaskLayout",

@@ -8,28 +8,15 @@ import numpy as np
 from jaxtyping import UInt8
 from PIL import Image
 
+from sam2_video.colours import mask_palette
 from sam2_video.inference.layout import FrameMasks, MaskLayout
 from sam2_video.structures import IGNORE, OBJECT
 
 
-def _davis_palette() -> list[int]:
-    """Return DAVIS' colours (Pascal VOC's): the bits of a label, spread over three channels."""
-    palette = []
-    for label in range(256):
-        for channel in range(3):
-            bits = [(label >> (3 * place + channel) & 1) << (7 - place) for place in range(8)]
-            palette.append(sum(bits))
-    return palette
-
-
-PALETTE = _davis_palette()
-"""Red, green, blue of the labels 0 to 255."""
-
-
-def write_mask(path: Path, labels: UInt8[np.ndarray, "height width"]) -> None:
-    """Write labels as an 8-bit palette PNG, value = label."""
+def write_mask(path: Path, labels: UInt8[np.ndarray, "height width"], palette: list[int]) -> None:
+    """Write labels as an 8-bit palette PNG, value = label; see `colours.mask_palette`."""
     image = Image.fromarray(labels).convert("L")
-    image.putpalette(PALETTE)
+    image.putpalette(palette)
     # half the time of Pillow's own level, at 1.7 times the space
     image.save(path, compress_level=1)
 
@@ -81,11 +68,12 @@ class MaskWriter:
         """Write the masks of a frame."""
         name = f"{self._names[index]}.png"
         if self._layout == "davis":
-            write_mask(self.folder / name, masks.labels.numpy().astype(np.uint8))
+            palette = mask_palette({name: row for row, name in enumerate(self._object_ids)})
+            write_mask(self.folder / name, masks.labels.numpy().astype(np.uint8), palette)
             return
-        for object_id in self._object_ids:
+        for row, object_id in enumerate(self._object_ids):
             labels = masks.of(object_id).numpy().astype(np.uint8) * np.uint8(OBJECT)
-            write_mask(self.folder / str(object_id) / name, labels)
+            write_mask(self.folder / str(object_id) / name, labels, mask_palette({OBJECT: row}))
 
 
 def file_name(name: str) -> str:

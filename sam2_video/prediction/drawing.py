@@ -8,8 +8,9 @@ from jaxtyping import Bool, UInt8
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
+from sam2_video.colours import object_colour
 from sam2_video.visualise.labels import Label, label_extent, place_labels
-from sam2_video.visualise.paint import fit_frame, fit_masks, object_colour, paint_masks
+from sam2_video.visualise.paint import fit_frame, fit_masks, paint_masks
 from sam2_video.visualise.sheet import DARKEST_LIGHT, INK, PAPER, SOFT_INK, load_font
 
 Picture = UInt8[np.ndarray, "height width 3"]

@@ -1,5 +1,6 @@
 """Masks into files as they come: palette PNG a frame, or a folder for each object."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -7,6 +8,7 @@ import torch
 from jaxtyping import Bool, UInt8
 from torch import Tensor
 
+from sam2_video.colours import mask_palette
 from sam2_video.data.footage import Footage
 from sam2_video.inference import FrameMasks, MaskLayout, write_mask
 from sam2_video.inference.mask_files import file_name
@@ -25,9 +27,17 @@ class MaskOutput:
     that comes a second time, of the other direction, adds its objects to those of the first.
     """
 
-    def __init__(self, out: Path, footage: Footage, layout: MaskLayout, store: MaskStore) -> None:
+    def __init__(
+        self,
+        out: Path,
+        footage: Footage,
+        object_ids: Sequence[int],
+        layout: MaskLayout,
+        store: MaskStore,
+    ) -> None:
         self._folder = out / MASKS / file_name(footage.name)
         self._names = footage.frame_names
+        self._rows = {object_id: row for row, object_id in enumerate(object_ids)}
         self._layout: MaskLayout = layout
         self._store = store
 
@@ -43,7 +53,9 @@ class MaskOutput:
         else:
             found = {object_id: masks.of(object_id) for object_id in frame.object_ids}
             for object_id, mask in found.items():
-                _write(self._folder / str(object_id) / name, mask.to(torch.uint8) * OBJECT)
+                palette = mask_palette({OBJECT: self._rows[object_id]})
+                path = self._folder / str(object_id) / name
+                _write(path, mask.to(torch.uint8) * OBJECT, palette)
         scores = frame.object_scores.float().sigmoid().tolist()
         stored = zip(frame.object_ids, scores, strict=True)
         self._store.add(
@@ -57,7 +69,7 @@ class MaskOutput:
         if path.is_file():
             earlier = read_mask_image(path, (labels.shape[0], labels.shape[1]))
             labels = torch.where(earlier == BACKGROUND, labels, earlier)
-        _write(path, labels)
+        _write(path, labels, mask_palette(self._rows))
         return labels
 
 
@@ -71,6 +83,6 @@ def stored_masks(
     return masks
 
 
-def _write(path: Path, labels: UInt8[Tensor, "height width"]) -> None:
+def _write(path: Path, labels: UInt8[Tensor, "height width"], palette: list[int]) -> None:
     with whole(path) as part:
-        write_mask(part, labels.numpy().astype(np.uint8))
+        write_mask(part, labels.numpy().astype(np.uint8), palette)

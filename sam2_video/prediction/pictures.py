@@ -14,10 +14,10 @@ from sam2_video.prediction.coco import image_file
 from sam2_video.prediction.drawing import Shot, choose_shots, draw_frame, draw_sheet, shot_size
 from sam2_video.prediction.folder import OVERLAY, SHEET, writing
 from sam2_video.prediction.masks import stored_masks
-from sam2_video.prediction.movie import even_size, open_movie
 from sam2_video.prediction.progress import Bars
 from sam2_video.prediction.store import MaskStore
 from sam2_video.prediction.summary import Prediction
+from sam2_video.visualise import even_size, open_movie
 
 LONGEST_SIDE = 1920
 """Of the movie: a larger video is shown smaller; its masks keep their size."""

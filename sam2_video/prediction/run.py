@@ -141,8 +141,9 @@ def _read_prompts(
 def _track(model: SAM2Model, task: _Task, out: Path, store: MaskStore, bars: Bars) -> Prediction:
     """Write the masks of each frame as soon as it is tracked."""
     settings, num_frames = task.settings, len(task.footage.frames)
+    object_ids = sorted({prompt.object_id for prompt in task.prompts})
     with writing(out):
-        output = MaskOutput(out, task.footage, settings.layout, store)
+        output = MaskOutput(out, task.footage, object_ids, settings.layout, store)
     dtype = _AUTOCAST.get(settings.precision, torch.float32)
     start = time.monotonic()
     frames = track(
@@ -166,7 +167,7 @@ def _track(model: SAM2Model, task: _Task, out: Path, store: MaskStore, bars: Bar
         out,
         num_frames,
         len(store.frames),
-        tuple(sorted({prompt.object_id for prompt in task.prompts})),
+        tuple(object_ids),
         time.monotonic() - start,
     )
 

@@ -4,13 +4,12 @@ from sam2_video.visualise.clips import ShownClip, draw_clips
 from sam2_video.visualise.comparison import Prediction, draw_comparison
 from sam2_video.visualise.curves import draw_curves
 from sam2_video.visualise.fading import draw_fading
-from sam2_video.visualise.movie import Panel, draw_panels, encode_mp4
-from sam2_video.visualise.paint import OBJECT_COLOURS, fit_frame, fit_masks, paint_masks
+from sam2_video.visualise.movie import Panel, draw_panels, encode_mp4, even_size, open_movie
+from sam2_video.visualise.paint import fit_frame, fit_masks, paint_masks
 from sam2_video.visualise.shown import ShownFrame, read_shown_frame
 from sam2_video.visualise.summary import ObjectTimes, draw_data_summary
 
 __all__ = [
-    "OBJECT_COLOURS",
     "ObjectTimes",
     "Panel",
     "Prediction",
@@ -23,8 +22,10 @@ __all__ = [
     "draw_fading",
     "draw_panels",
     "encode_mp4",
+    "even_size",
     "fit_frame",
     "fit_masks",
+    "open_movie",
     "paint_masks",
     "read_shown_frame",
 ]

@@ -7,12 +7,12 @@ import numpy as np
 from jaxtyping import Bool, UInt8
 from torch import Tensor
 
+from sam2_video.colours import object_colour
 from sam2_video.structures import IGNORE, OBJECT, Prompt
 from sam2_video.visualise.labels import Label, place_labels
 from sam2_video.visualise.paint import (
     fit_frame,
     fit_masks,
-    object_colour,
     paint_ignored,
     paint_masks,
     wash_out,

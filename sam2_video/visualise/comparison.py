@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Bool, UInt8
 from torch import Tensor
 
+from sam2_video.colours import object_colour
 from sam2_video.prompts import prompt_from_mask
 from sam2_video.structures import IGNORE, OBJECT, PromptKind
 from sam2_video.visualise.labels import Label, place_labels, place_prompt_labels
@@ -15,7 +16,6 @@ from sam2_video.visualise.paint import (
     fit_frame,
     fit_masks,
     hatch,
-    object_colour,
     paint_ignored,
     paint_masks,
     wash_out,

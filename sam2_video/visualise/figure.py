@@ -6,7 +6,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from sam2_video.visualise.paint import OBJECT_COLOURS
+from sam2_video.colours import OBJECT_COLOURS
 
 DPI = 120
 COLOURS = tuple(tuple(part / 255 for part in colour) for colour in OBJECT_COLOURS)

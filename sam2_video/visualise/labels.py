@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 from jaxtyping import Bool, Int
 
-from sam2_video.visualise.paint import Colour, object_colour
+from sam2_video.colours import Colour, object_colour
 
 GLYPH_WIDTH = 0.72  # of the text size: wide enough for digits and most words in DejaVu Sans Bold
 MOST_NAMED_BESIDE, MOST_PROMPT_WORDS = 12, 3

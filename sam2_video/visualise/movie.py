@@ -1,19 +1,24 @@
-"""Overlays of a video as an mp4: panels side by side, each with its masks."""
+"""Movies: panels side by side, one picture after another, into an mp4 that plays everywhere."""
 
 import io
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import chain
+from pathlib import Path
 
 import av
 import numpy as np
+from av.container import OutputContainer
+from av.video.stream import VideoStream
 from jaxtyping import UInt8
 from PIL import Image, ImageDraw
 
 from sam2_video.visualise.sheet import INK, PAPER, SOFT_INK, load_font
 
 TEXT, LINE, GAP = 17, 26, 8
-QUALITY = "25"  # of x264: 18 is near lossless, 28 is coarse
+QUALITY = "24"  # of x264: 18 is near lossless, 28 is coarse
 
 
 @dataclass(frozen=True)
@@ -41,22 +46,73 @@ def draw_panels(panels: Sequence[Panel], caption: str) -> UInt8[np.ndarray, "hei
     return np.array(page)
 
 
+class Movie:
+    """An H.264 movie that is being written; pictures are all of one size, whose sides are even."""
+
+    def __init__(
+        self, container: OutputContainer, frame_rate: Fraction, size: tuple[int, int]
+    ) -> None:
+        self._container = container
+        stream = container.add_stream("libx264", rate=frame_rate)
+        assert isinstance(stream, VideoStream)
+        stream.height, stream.width = size
+        # what every browser and phone plays, from the first byte on
+        stream.pix_fmt = "yuv420p"
+        # how many threads there are must not show in the file
+        stream.options = {"crf": QUALITY, "preset": "veryfast", "threads": "1"}
+        self._stream = stream
+
+    def add(self, picture: UInt8[np.ndarray, "height width 3"]) -> None:
+        """Write one picture."""
+        frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), format="rgb24")
+        self._container.mux(self._stream.encode(frame))
+
+    def finish(self) -> None:
+        """Write what the encoder still holds."""
+        self._container.mux(self._stream.encode(None))
+
+
+@contextmanager
+def open_movie(
+    target: Path | io.BytesIO, frame_rate: Fraction | float | int, size: tuple[int, int]
+) -> Iterator[Movie]:
+    """Write a movie at (height, width) `size` to a file of any name, or into memory.
+
+    Pictures go to the file as they come, so a long movie fills no memory.
+    """
+    is_file = isinstance(target, Path)
+    # FFmpeg reads the file once more to move its index to the front, which memory does not allow
+    options = {"movflags": "faststart"} if is_file else {}
+    rate = Fraction(frame_rate).limit_denominator(1001)
+    with av.open(
+        str(target) if is_file else target, "w", format="mp4", options=options
+    ) as container:
+        movie = Movie(container, rate, size)
+        yield movie
+        movie.finish()
+
+
 def encode_mp4(
     frames: Iterable[UInt8[np.ndarray, "height width 3"]], frames_per_second: Fraction | int
 ) -> bytes:
-    """Return frames of one size, whose sides are even, as an H.264 movie that browsers play."""
+    """Return frames of one size, whose sides are even, as a movie."""
+    rest = iter(frames)
+    first = next(rest, None)
+    if first is None:
+        raise ValueError("movie: got no frame, expected at least one")
     buffer = io.BytesIO()
-    with av.open(buffer, "w", format="mp4") as container:
-        stream = None
-        for frame in frames:
-            if stream is None:
-                stream = container.add_stream("libx264", rate=frames_per_second)
-                stream.height, stream.width = frame.shape[:2]
-                stream.pix_fmt = "yuv420p"
-                # how many threads there are must not show in the file
-                stream.options = {"crf": QUALITY, "preset": "veryfast", "threads": "1"}
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
-        if stream is None:
-            raise ValueError("movie: got no frame, expected at least one")
-        container.mux(stream.encode(None))
+    with open_movie(buffer, frames_per_second, (first.shape[0], first.shape[1])) as movie:
+        for frame in chain([first], rest):
+            movie.add(frame)
     return buffer.getvalue()
+
+
+def even_size(size: tuple[int, int], longest: int) -> tuple[int, int]:
+    """Return the size of a movie: even sides, the longer at most `longest`.
+
+    >>> even_size((2160, 3840), 1920), even_size((99, 51), 1920)
+    ((1080, 1920), (98, 50))
+    """
+    scale = min(longest / max(size), 1.0)
+    height, width = (max(2 * int(side * scale / 2 + 1e-6), 2) for side in size)
+    return height, width

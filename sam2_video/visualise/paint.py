@@ -8,37 +8,16 @@ from einops import rearrange
 from jaxtyping import Bool, Float, UInt8
 from torch import Tensor
 
-Colour = tuple[int, int, int]
+from sam2_video.colours import object_colour
+
 Picture = UInt8[np.ndarray, "height width 3"]
 Masks = Bool[np.ndarray, "objects height width"]
 
-# Okabe and Ito's palette for all common colour vision, without its black, the most distinct first,
-# then the darker colours of Paul Tol's muted palette, which is made for the same. Objects beyond
-# the last are told apart by their numbers.
-OBJECT_COLOURS: tuple[Colour, ...] = (
-    (230, 159, 0),  # orange
-    (86, 180, 233),  # sky blue
-    (204, 121, 167),  # reddish purple
-    (240, 228, 66),  # yellow
-    (0, 114, 178),  # blue
-    (213, 94, 0),  # vermillion
-    (0, 158, 115),  # bluish green
-    (136, 34, 85),  # wine
-    (153, 153, 51),  # olive
-    (51, 34, 136),  # indigo
-    (136, 204, 238),  # cyan
-    (221, 204, 119),  # sand
-)
 FILL_OPACITY = 0.5
 LINE_WIDTH, HALO_WIDTH = 2, 4
 STRIPE_WIDTH = 5
 BLOCKY_FROM = 4  # pixels of frames that are enlarged so many times are shown as they are
 STRIPES = (235, 105)
-
-
-def object_colour(row: int) -> Colour:
-    """Return the colour of the object at a row of the video's `object_ids`."""
-    return OBJECT_COLOURS[row % len(OBJECT_COLOURS)]
 
 
 def fit_frame(

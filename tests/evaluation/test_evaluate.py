@@ -8,9 +8,10 @@ import pytest
 from PIL import Image
 
 from sam2_video import evaluate, score
+from sam2_video.colours import mask_palette
 from sam2_video.data.layout import open_dataset
 from sam2_video.evaluation import run
-from sam2_video.inference import PALETTE, write_mask
+from sam2_video.inference import write_mask
 from sam2_video.model.export import export
 from tests.evaluation.conftest import NAMES, numbers
 
@@ -50,7 +51,7 @@ def evaluated_truth(data, folder):
             for name, mask in zip(video.object_ids, masks, strict=True):
                 path = folder / video.video_id / str(name) / f"{video.frame_names[index]}.png"
                 path.parent.mkdir(parents=True, exist_ok=True)
-                write_mask(path, mask.numpy())
+                write_mask(path, mask.numpy(), mask_palette({1: 0}))
 
 
 def test_real_videos_with_absences_and_few_labels_score_as_their_masks(
@@ -114,7 +115,7 @@ def test_objects_without_a_score_are_noted(evaluated, data, tmp_path):
     masks = shutil.copytree(data / "masks/video_000", tmp_path / "masks/video_000")
     with Image.open(masks / "frame_005.png") as image:
         last = image.copy()
-    last.putpalette(PALETTE)
+    last.putpalette(mask_palette({}))
     last.putpixel((0, 0), 77)
     last.save(masks / "frame_005.png")
     found = evaluated(masks_path=tmp_path / "masks", videos=["video_000"])

@@ -9,9 +9,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from sam2_video.colours import object_colour
 from sam2_video.data.video import Video
 from sam2_video.visualise import Prediction, draw_comparison, read_shown_frame
-from sam2_video.visualise.paint import object_colour
 from sam2_video.visualise.sheet import Cell, LegendItem
 
 GREY = 128

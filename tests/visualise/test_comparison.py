@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
+from sam2_video.colours import OBJECT_COLOURS, object_colour
 from sam2_video.structures import PromptKind
-from sam2_video.visualise import OBJECT_COLOURS
-from sam2_video.visualise.paint import STRIPES, fit_masks, object_colour, paint_masks
+from sam2_video.visualise.paint import STRIPES, fit_masks, paint_masks
 from tests.visualise.drawing import (
     GREY,
     WIDTH,

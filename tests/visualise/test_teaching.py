@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import torch
 
+from sam2_video.colours import object_colour
 from sam2_video.structures import Prompt
 from sam2_video.visualise import ObjectTimes, ShownClip, clips, draw_clips, draw_data_summary
-from sam2_video.visualise.paint import object_colour
 from sam2_video.visualise.summary import data_summary_figure
 from tests.visualise.drawing import GREY, HEIGHT, WIDTH, Recorded, masks_of, pixels_of, two_objects
 
