@@ -3,11 +3,11 @@
 from collections.abc import Iterable, Mapping
 
 import numpy as np
+from scipy.optimize import linear_sum_assignment
 
 from sam2_video.data.frames import natural_key
 from sam2_video.metrics.frame import NOTHING_TO_SEE, FrameScore
 from sam2_video.metrics.objects import ObjectScores, ObjectSummary
-from sam2_video.scoring.assignment import best_assignment
 from sam2_video.scoring.folders import Key
 from sam2_video.scoring.frames import LABEL_MAP, NONE, FrameResult, read_visible
 from sam2_video.scoring.plan import VideoPlan, check_missing
@@ -165,6 +165,5 @@ def _match(plan: VideoPlan, results: Results, objects: set[Key]) -> dict[Key, Ke
         for column, prediction in enumerate(predictions):
             scores = [_score_of(result, prediction, key) for result in results.values()]
             totals[row, column] = sum(score.j + score.f for score in scores)
-    return {
-        key: predictions[column] for key, column in zip(keys, best_assignment(totals), strict=True)
-    }
+    rows, columns = linear_sum_assignment(totals, maximize=True)
+    return {keys[row]: predictions[column] for row, column in zip(rows, columns, strict=True)}
