@@ -30,7 +30,7 @@ from tests.model.parity import (
     BOTH_LOSSES,
     Case,
     build_both,
-    draw_prompts,
+    draw_user,
     make_clips,
     meta_says,
     ours_says,
@@ -83,7 +83,7 @@ def measure(case: Case, is_double: bool = False) -> Result:
     losses = BOTH_LOSSES if case.side < 256 else ["official"]
     with in_double() if is_double else nullcontext():
         model, meta = build_both(case)
-        ours = ours_says(model, case, draw_prompts(meta, case), losses)
+        ours = ours_says(model, case, draw_user(meta, case), losses)
         gap, jump = compare_with_meta(ours, meta, case, losses)
     seconds = round(time.perf_counter() - start)
     row = {"case": asdict(case), "is_double": is_double, "share_absent": share_absent(ours)}
@@ -115,7 +115,8 @@ def measure_descent() -> Result:
 
 def name_of(case: Case) -> str:
     """Return the case in words, as the result's file keys it."""
-    words = [f"{field.name}={getattr(case, field.name)}" for field in fields(case)]
+    values = {field.name: getattr(case, field.name) for field in fields(case)}
+    words = [f"{name}={value}" for name, value in values.items() if value is not None]
     return " ".join(words)
 
 

@@ -33,7 +33,14 @@ SETTINGS = {
     "lr": 7.0e-4,
     "precision": "32-true",
     "accelerator": "cpu",
-    "prompts": {"mask": 1.0, "box": 0.0, "point": 0.0},
+    "augmentation": {"preset": "off"},
+    "prompts": {
+        "mask": 1.0,
+        "box": 0.0,
+        "point": 0.0,
+        "conditioning_frames": 1,
+        "corrected_frames": 0,
+    },
     "losses": {"bce": 1.0, "focal": 0.0, "iou_prediction": 0.2, "object_score": 0.2},
     "use_wandb": False,
 }

@@ -133,8 +133,24 @@ class Prompt:
 
 
 @dataclass(frozen=True)
+class Corrections:
+    """How what is said of several objects on one frame is corrected by clicks, one after another.
+
+    `objects` are rows of the ragged object axis, `targets` their truth there. A click lies at the
+    share `places` of the pixels of the region that it is drawn from: the errors of what was said
+    last, or, with `is_from_truth`, the object.
+    """
+
+    frame: int
+    objects: tuple[int, ...]
+    targets: UInt8[Tensor, "objects height width"]
+    places: Float[Tensor, "objects clicks"]
+    is_from_truth: Bool[Tensor, "objects clicks"]
+
+
+@dataclass(frozen=True)
 class FrameOutput:
-    """What the tracker says of some objects on one frame.
+    """What the tracker says of some objects on one frame: of one that is corrected, several times.
 
     `mask_logits` are at the mask decoder's size (a quarter of the input): 3 hypotheses with 0 or
     1 point, else 1. `best` is the hypothesis that went to memory. With `is_given` the mask is

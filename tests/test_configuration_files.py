@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sam2_video.config import TrainConfig
+from sam2_video.config import MoreData, TrainConfig
 from sam2_video.configuration import KEYS, ConfigurationError, assemble, load_config, save
 
 
@@ -51,6 +51,7 @@ def value_strategy(key):
         ),
         str: text,
         list[str]: st.lists(text, min_size=1, max_size=3),
+        dict[str, float]: st.dictionaries(text, st.floats(0, 1), max_size=3),
         type(None): st.none(),
     }
     return st.one_of(
@@ -59,10 +60,21 @@ def value_strategy(key):
     )
 
 
+# made here, because the checks of types draw random numbers, which strategies may not
+more = st.sampled_from(
+    [
+        MoreData(data_path="a", weight=1e-4, frame_stride=3),
+        MoreData(data_path="two\n[lines", frame_stride=[1, 3], colour_palette=[[0, 0, 255]]),
+        MoreData(data_path="null", still_images="motion", frame_stride_schedule=[[0.5, 4.0]]),
+    ]
+)
 side = st.integers(1, 64).map(lambda count: 32 * count)
 SPECIAL = {
     "dataset.image_size": st.lists(side, min_size=2, max_size=2),
-    "dataset.frame_stride": st.lists(st.integers(1, 9), min_size=2, max_size=2).map(sorted),
+    "dataset.frame_stride": st.integers(1, 9)
+    | st.lists(st.integers(1, 9), min_size=2, max_size=2).map(sorted),
+    "dataset.frame_stride_schedule": st.sampled_from([[], [[0.0, 1.0], [0.5, 4.0]]]),
+    "dataset.more": st.lists(more, max_size=2),
     "dataset.colour_palette": st.none()
     | st.lists(st.lists(st.integers(0, 255), min_size=3, max_size=3), max_size=3),
     "dataset.val_masks_path": st.none(),

@@ -253,6 +253,8 @@ def _metavar(key: Key) -> str:
     for part in key.parts:
         if get_origin(part) is Literal:
             words.append("{" + ",".join(get_args(part)) + "}")
+        elif get_origin(part) is dict:
+            words.append("{NAME: NUMBER, ...}")
         elif part is not type(None):
             words.append(names.get(part, "LIST"))
     return "|".join(words)

@@ -4,57 +4,60 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from sam2_video.config import DatasetConfig, LossConfig, TrainConfig
+from sam2_video.config import LossConfig, TrainConfig, TrainerConfig, every_set
+from sam2_video.configuration.data_checks import check_data_values, named_paths
 from sam2_video.configuration.problems import Problem, shown
 
-# The strides of Hiera's last stage: both sides must divide by it.
-SIZE_MULTIPLE = 32
 _WEIGHT_SUFFIXES = (".pt", ".pth", ".ckpt", ".bin", ".safetensors", ".tar", ".zip")
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
 
 
 def check_values(config: TrainConfig) -> Iterator[Problem]:
     """Yield what is wrong with values that are each of the right type."""
-    yield from _dataset_values(config.dataset)
-    if not config.model.trainable_modules:
+    yield from check_data_values(config.dataset)
+    if not config.model.trainable_modules and not config.lora.modules:
         yield _problem(
-            "model.trainable_modules", [], "at least one name, or nothing learns; see `memory`"
+            "model.trainable_modules",
+            [],
+            "at least one name (see `memory`), or adapters (lora.modules), or nothing learns",
         )
     prompts = config.prompts
     if prompts.mask + prompts.box + prompts.point == 0:
         yield _problem("prompts.mask", 0.0, "mask, box or point above 0: clips need a prompt")
     yield from _loss_values(config.losses)
+    yield from _rates(config.trainer)
     if config.trainer.max_steps == 0:
         yield _problem("trainer.max_steps", 0, "a whole number >= 1, or -1 = no limit")
     dataset = config.dataset
-    has_validation = dataset.val_path is not None or dataset.val_fraction > 0
+    has_validation = any(
+        one.val_path is not None or one.val_fraction > 0 for one, _ in every_set(dataset)
+    )
     if config.trainer.early_stopping is not None and not has_validation:
         yield _problem(
             "trainer.early_stopping",
             config.trainer.early_stopping,
             "null, because there is no validation; give dataset.val_path or val_fraction > 0",
         )
+    if config.trainer.ema_decay is not None and not has_validation:
+        yield _problem(
+            "trainer.ema_decay",
+            config.trainer.ema_decay,
+            "null, because without validation nothing tells whether the averaged weights are "
+            "better; give dataset.val_path or val_fraction > 0",
+        )
 
 
-def _dataset_values(dataset: DatasetConfig) -> Iterator[Problem]:
-    size = dataset.image_size
-    if len(size) != 2 or any(side <= 0 or side % SIZE_MULTIPLE for side in size):
-        expected = f"[height, width], both multiples of {SIZE_MULTIPLE} and > 0"
-        rounded = [max(1, round(side / SIZE_MULTIPLE)) * SIZE_MULTIPLE for side in size]
-        hint = f", such as {rounded}" if len(size) == 2 else ""
-        yield _problem("dataset.image_size", size, expected + hint)
-    stride = dataset.frame_stride
-    if len(stride) != 2 or not 1 <= stride[0] <= stride[1]:
-        yield _problem(
-            "dataset.frame_stride", stride, "[smallest, largest] with 1 <= smallest <= largest"
-        )
-    for colour in dataset.colour_palette or []:
-        if len(colour) != 3 or not all(0 <= channel <= 255 for channel in colour):
-            yield _problem("dataset.colour_palette", colour, "[r, g, b], each from 0 to 255")
-    if dataset.val_masks_path is not None and dataset.val_path is None:
-        yield _problem(
-            "dataset.val_masks_path", dataset.val_masks_path, "null, or dataset.val_path beside it"
-        )
+def _rates(trainer: TrainerConfig) -> Iterator[Problem]:
+    for name, rate in trainer.lr_by_name.items():
+        if rate <= 0:
+            yield _problem(
+                "trainer.lr_by_name",
+                {name: rate},
+                "rates > 0; what is not to learn is left out of model.trainable_modules",
+            )
+    for name, decay in trainer.weight_decay_by_name.items():
+        if decay < 0:
+            yield _problem("trainer.weight_decay_by_name", {name: decay}, "decays >= 0")
 
 
 def _loss_values(losses: LossConfig) -> Iterator[Problem]:
@@ -70,14 +73,8 @@ def check_training(config: TrainConfig) -> Iterator[Problem]:
     dataset = config.dataset
     if dataset.data_path is None:
         yield _problem("dataset.data_path", None, "a folder or a COCO file; give --data-path DIR")
-    paths = {
-        "dataset.data_path": (dataset.data_path, "a folder of videos or a COCO JSON file"),
-        "dataset.masks_path": (dataset.masks_path, "a folder"),
-        "dataset.val_path": (dataset.val_path, "a folder of videos or a COCO JSON file"),
-        "dataset.val_masks_path": (dataset.val_masks_path, "a folder"),
-        "resume": (config.resume, "a .ckpt file or the folder of a run"),
-    }
-    for key, (value, expected) in paths.items():
+    resume = "resume", config.resume, "a .ckpt file or the folder of a run"
+    for key, value, expected in (*named_paths(dataset), resume):
         if value is not None and not _exists(value):
             yield _missing(key, value, expected)
     # a resumed run has its own weights

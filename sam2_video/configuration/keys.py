@@ -10,7 +10,12 @@ from sam2_video.config import TrainConfig
 
 _RELATIONS = {"ge": ">=", "gt": ">", "le": "<=", "lt": "<"}
 _TYPES = {bool: "true or false", int: "a whole number", float: "a number", str: "text"}
-_PLURALS = {int: "whole numbers", str: "texts", list[int]: "lists of whole numbers"}
+_PLURALS = {
+    int: "whole numbers",
+    str: "texts",
+    list[int]: "lists of whole numbers",
+    list[float]: "lists of numbers",
+}
 
 
 @dataclass(frozen=True)
@@ -40,6 +45,17 @@ class Key:
         return any(get_origin(part) is list for part in self.parts)
 
     @property
+    def item(self) -> Any:  # noqa: ANN401 (a type)
+        """Return the dataclass of which the value is a list, if it is."""
+        inner = [get_args(part)[0] for part in self.parts if get_origin(part) is list]
+        return next((owner for owner in inner if is_dataclass(owner)), None)
+
+    @property
+    def is_mapping(self) -> bool:
+        """Return whether the value is a mapping of names."""
+        return any(get_origin(part) is dict for part in self.parts)
+
+    @property
     def is_text(self) -> bool:
         """Return whether every value but null is text."""
         return all(
@@ -47,6 +63,11 @@ class Key:
             or (get_origin(part) is Literal and all(isinstance(x, str) for x in get_args(part)))
             for part in self.parts
         )
+
+    @property
+    def can_be_off(self) -> bool:
+        """Return whether `off` is a value, which YAML reads as false where it has no quotes."""
+        return any(get_origin(part) is Literal and "off" in get_args(part) for part in self.parts)
 
     @property
     def allows_null(self) -> bool:
@@ -69,7 +90,11 @@ class Key:
             values = [str(value) for value in get_args(part)]
             return values[0] if len(values) == 1 else "one of " + ", ".join(values)
         if get_origin(part) is list:
-            return "a list of " + _PLURALS[get_args(part)[0]]
+            inner = get_args(part)[0]
+            plural = "mappings {key: value, ...}" if is_dataclass(inner) else _PLURALS[inner]
+            return "a list of " + plural
+        if get_origin(part) is dict:
+            return "a mapping {name: number, ...}"
         limits = [f"{_RELATIONS[name]} {limit}" for name, limit in self.limits.items()]
         return " ".join([_TYPES[part], " and ".join(limits)]).strip()
 
@@ -95,6 +120,17 @@ SECTIONS: dict[str, type] = {
     for entry in fields(TrainConfig)
     if is_dataclass(getattr(TrainConfig(), entry.name))
 }
+
+
+def keys_of_item(key: Key, place: int) -> dict[str, Key]:
+    """Return the keys of one item of a list of settings, by their names.
+
+    >>> keys_of_item(KEYS["dataset.more"], 1)["weight"].path
+    'dataset.more[1].weight'
+    """
+    assert key.item is not None
+    keys = _keys_of(key.item, key.item(), f"{key.path}[{place}].")
+    return {item_key.name: item_key for item_key in keys}
 
 
 def flatten(config: TrainConfig) -> dict[str, Any]:

@@ -1,19 +1,16 @@
 """Merge defaults, YAML and given values into one checked configuration."""
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from functools import cache, reduce
-from operator import or_
 from pathlib import Path
-from typing import Annotated, Any
-
-from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
+from typing import Any
 
 from sam2_video.config import TrainConfig
 from sam2_video.configuration.checks import check_training, check_values
-from sam2_video.configuration.keys import KEYS, SECTIONS, Key, assemble, nearest
-from sam2_video.configuration.problems import ConfigurationError, Entry, Problem, shown
+from sam2_video.configuration.keys import KEYS, SECTIONS, assemble, nearest
+from sam2_video.configuration.problems import ConfigurationError, Entry, Problem
+from sam2_video.configuration.values import read_value
 from sam2_video.configuration.yaml_reader import read_yaml
 
 _KEYWORDS = {
@@ -93,49 +90,23 @@ def resolve(
     """
     found = list(problems)
     values: dict[str, Any] = {}
-    faulty = set()
+    faulty: set[str] = set()
     for path, entry in entries.items():
         if path not in KEYS:
             found.append(_unknown(path, entry.source, [*KEYS, *SECTIONS]))
             continue
-        try:
-            values[path] = _expand(KEYS[path], _validator(path)(entry.value))
-        except ValidationError:
-            faulty.add(path)
-            found.append(Problem(path, _wrong_value(KEYS[path], entry.value), entry.source))
-    # A faulty value leaves its default behind, so that the others are still checked.
+        values[path], wrong = read_value(KEYS[path], entry)
+        faulty |= {problem.path for problem in wrong}
+        found += wrong
     config = assemble(values)
     checks = [*check_values(config), *(check_training(config) if ready_to_train else ())]
     for problem in checks:
-        if problem.path not in faulty:
-            entry = entries.get(problem.path)
+        if not {problem.path, problem.path.rpartition(".")[0]} & faulty:
+            entry = entries.get(problem.path.partition("[")[0])
             found.append(replace(problem, source=entry.source if entry else "default"))
     if found:
         raise ConfigurationError(found)
     return config
-
-
-@cache
-def _validator(path: str) -> Callable[[Any], Any]:
-    """Return the strict validator of a key: no number from text, no 1 for true."""
-    key = KEYS[path]
-    limits = key.limits
-    limited = Field(
-        ge=limits.get("ge"), gt=limits.get("gt"), le=limits.get("le"), lt=limits.get("lt")
-    )
-    # Empty text is what a shell makes of an unset variable; as a path it would be this folder.
-    constraints = {int: limited, float: limited, str: Field(min_length=1)}
-    parts = [Annotated[x, constraints[x]] if x in constraints else x for x in key.parts]
-    accepted: Any = reduce(or_, parts)
-    config = ConfigDict(strict=True, allow_inf_nan=False)
-    return TypeAdapter(accepted, config=config).validate_python
-
-
-def _wrong_value(key: Key, value: Any) -> str:  # noqa: ANN401 (any value that a user gave)
-    message = f"got {shown(value)}; expected {key.expected}"
-    # A project called 2024 or a folder called `on`: YAML reads a number, or true.
-    hint = "; write it in quotes" if key.is_text and isinstance(value, bool | int | float) else ""
-    return message + hint
 
 
 def _unknown(name: str, source: str, candidates: Sequence[str]) -> Problem:
@@ -159,12 +130,6 @@ def _plain(value: Any) -> Any:  # noqa: ANN401 (any value that a caller gives)
         return os.fspath(value)
     if isinstance(value, tuple | list):
         return [_plain(item) for item in value]
-    return value
-
-
-def _expand(key: Key, value: Any) -> Any:  # noqa: ANN401
-    """Replace a leading ~ of a path, which a shell does on the command line but not in YAML."""
-    is_path = key.name.endswith(("_path", "_dir")) or key.name == "resume"
-    if is_path and isinstance(value, str) and value.startswith("~/"):
-        return str(Path(value).expanduser())
+    if isinstance(value, Mapping):
+        return {name: _plain(item) for name, item in value.items()}
     return value

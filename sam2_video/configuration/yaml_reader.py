@@ -75,14 +75,22 @@ def read_text(key: Key, texts: tuple[str, ...]) -> Any:  # noqa: ANN401 (any typ
     (4, '4')
     >>> read_text(KEYS["dataset.image_size"], ("256", "256"))
     [256, 256]
+    >>> read_text(KEYS["dataset.frame_stride"], ("2",))
+    2
+    >>> read_text(KEYS["trainer.lr_by_name"], ("{mask_decoder:", "1e-5}"))
+    {'mask_decoder': 1e-05}
     """
     if key.allows_null and len(texts) == 1 and texts[0] in ("null", "None"):
         return None
     if key.is_list:
-        if len(texts) == 1 and texts[0].startswith("["):
-            return _bracketed(texts[0])
+        if texts and texts[0].startswith("["):
+            return _bracketed(" ".join(texts))
+        if len(texts) == 1 and int in key.parts:
+            return _scalar(texts[0])
         holds_text = list[str] in key.parts
         return list(texts) if holds_text else [_scalar(text) for text in texts]
+    if key.is_mapping:
+        return _bracketed(" ".join(texts))
     if len(texts) != 1:
         return list(texts)
     return texts[0] if key.is_text else _scalar(texts[0])

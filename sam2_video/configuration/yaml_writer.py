@@ -2,6 +2,8 @@
 
 import os
 import sys
+from collections.abc import Iterator
+from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
@@ -47,11 +49,11 @@ def save(config: TrainConfig, path: Path) -> None:
 
 def _spell(value: Any) -> str:  # noqa: ANN401 (any value of a setting)
     """Return a value on one line."""
-    texts = value if isinstance(value, list) else [value]
+    plain = _plain(value)
     # Only double quotes can keep line breaks and control characters on one line.
-    is_plain = all(text.isprintable() for text in texts if isinstance(text, str))
+    is_plain = all(text.isprintable() for text in _texts(plain))
     line = yaml.dump(
-        value,
+        plain,
         Dumper=Dumper,
         default_flow_style=True,
         default_style=None if is_plain else '"',
@@ -60,3 +62,25 @@ def _spell(value: Any) -> str:  # noqa: ANN401 (any value of a setting)
     )
     # PyYAML ends a plain scalar with a document end mark.
     return line.removesuffix("...\n").rstrip("\n")
+
+
+def _plain(value: Any) -> Any:  # noqa: ANN401
+    """Return a value of lists and mappings; of an item's settings, those that differ."""
+    if isinstance(value, list):
+        return [_plain(item) for item in value]
+    if not is_dataclass(value):
+        return value
+    default = type(value)()
+    given = {entry.name: getattr(value, entry.name) for entry in fields(value)}
+    return {name: item for name, item in given.items() if item != getattr(default, name)}
+
+
+def _texts(value: Any) -> Iterator[str]:  # noqa: ANN401
+    """Yield every text in a value."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, list):
+        for item in value:
+            yield from _texts(item)
+    elif isinstance(value, dict):
+        yield from _texts([*value, *value.values()])

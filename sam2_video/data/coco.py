@@ -41,15 +41,11 @@ def open_coco(
         ValueError: A record is incomplete, contradicts another, or leaves the images' folder.
         FileNotFoundError: An image is not there.
     """
-    content = _load(json_path)
-    if not isinstance(content, dict) or not {"images", "annotations"} <= content.keys():
-        raise ValueError(
-            f"{json_path}: no COCO file: `images` and `annotations` are missing; export as COCO "
-            "with masks, or point dataset.data_path to folders of frames"
-        )
+    content = _load_coco(json_path)
     root = images_path or json_path.parent
     by_video = _group_images(json_path, content["images"])
-    regions = _group_regions(json_path, content["annotations"], content["images"])
+    key = _identity_key(json_path, content["annotations"]) or "category_id"
+    regions = _group_regions(json_path, content["annotations"], content["images"], key)
     names = {video.get("id"): video.get("name") for video in content.get("videos", [])}
     videos = []
     for video_id, images in by_video.items():
@@ -65,6 +61,62 @@ def open_coco(
         double = next(name for name in ids if ids.count(name) > 1)
         raise ValueError(f"{json_path}: two videos have the name {double!r}; rename one of them")
     return sorted(videos, key=lambda video: natural_key(video.video_id))
+
+
+def open_coco_images(
+    json_path: Path, images_path: Path | None = None, problems: Problems | None = None
+) -> list[CocoVideo]:
+    """Open each image of a COCO file as a video of one frame, named like the image.
+
+    Objects are told apart as in videos; where the file does not say, each annotation is one.
+    The arguments and errors are those of `open_coco`.
+    """
+    content = _load_coco(json_path)
+    root = images_path or json_path.parent
+    images = content["images"]
+    for image in images:
+        _check_image(image, _where(json_path, image), is_in_video=False)
+    _check_ids(json_path, images)
+    key = _identity_key(json_path, content["annotations"])
+    regions = _group_regions(json_path, content["annotations"], images, key)
+    names = [PureWindowsPath(image["file_name"]).with_suffix("") for image in images]
+    are_unique = len({name.name for name in names}) == len(names)
+    videos = []
+    for image, path in zip(images, names, strict=True):
+        name = path.name if are_unique else path.as_posix()
+        try:
+            videos.append(_open_video(json_path, root, name, [image], regions))
+        except (OSError, ValueError) as error:
+            if problems is None:
+                raise
+            problems[name] = str(error)
+    return sorted(videos, key=lambda video: natural_key(video.video_id))
+
+
+def _load_coco(json_path: Path) -> dict[str, Any]:
+    content = _load(json_path)
+    if not isinstance(content, dict) or not {"images", "annotations"} <= content.keys():
+        raise ValueError(
+            f"{json_path}: no COCO file: `images` and `annotations` are missing; export as COCO "
+            "with masks, or point dataset.data_path to folders of frames"
+        )
+    if not content["images"]:
+        raise ValueError(f"{json_path}: `images` is empty; export at least one video")
+    return content
+
+
+def _where(json_path: Path, image: Record) -> str:
+    return f"{json_path}, image {image.get('id')} ({image.get('file_name')})"
+
+
+def _check_ids(json_path: Path, images: Sequence[Record]) -> None:
+    ids = set()
+    for image in images:
+        if image["id"] in ids:
+            raise ValueError(
+                f"{_where(json_path, image)}: two images have this `id`; give each its own"
+            )
+        ids.add(image["id"])
 
 
 def _load(json_path: Path) -> object:
@@ -84,17 +136,11 @@ def _check_field(record: Record, key: str, kinds: type | tuple[type, ...], where
 
 def _group_images(json_path: Path, images: Sequence[Record]) -> dict[int | str, list[Record]]:
     """Return the images of each video in order, every field checked."""
-    if not images:
-        raise ValueError(f"{json_path}: `images` is empty; export at least one video")
     by_video: dict[int | str, list[Record]] = defaultdict(list)
-    ids = set()
     for image in images:
-        where = f"{json_path}, image {image.get('id')} ({image.get('file_name')})"
-        _check_image(image, where)
-        if image["id"] in ids:
-            raise ValueError(f"{where}: two images have this `id`; give each its own")
-        ids.add(image["id"])
+        _check_image(image, _where(json_path, image), is_in_video=True)
         by_video[image["video_id"]].append(image)
+    _check_ids(json_path, images)
     for video_id, members in by_video.items():
         members.sort(key=lambda image: image["order_in_video"])
         for one, two in pairwise(members):
@@ -106,25 +152,28 @@ def _group_images(json_path: Path, images: Sequence[Record]) -> dict[int | str, 
     return dict(by_video)
 
 
-def _check_image(image: Record, where: str) -> None:
-    if image.get("video_id") is None:
+def _check_image(image: Record, where: str, *, is_in_video: bool) -> None:
+    if is_in_video and image.get("video_id") is None:
         raise ValueError(
             f"{where}: no `video_id`, so its video is unknown; add `video_id` and "
-            "`order_in_video` to every image, or point dataset.data_path to folders of frames"
+            "`order_in_video` to every image, or point dataset.data_path to folders of frames; "
+            "where each image stands by itself, set dataset.format: images"
         )
-    for key in ("id", "video_id"):
+    for key in ("id", *(["video_id"] if is_in_video else [])):
         _check_field(image, key, (int, str), where)
-    for key in ("width", "height", "order_in_video"):
+    for key in ("width", "height", *(["order_in_video"] if is_in_video else [])):
         _check_field(image, key, int, where)
     _check_field(image, "file_name", str, where)
 
 
 def _group_regions(
-    json_path: Path, annotations: Sequence[Record], images: Iterable[Record]
+    json_path: Path, annotations: Sequence[Record], images: Iterable[Record], key: str | None
 ) -> dict[int | str, list[Region]]:
-    """Return the annotations of each image, with the identity of their object."""
+    """Return the annotations of each image, with the identity of their object.
+
+    Without a `key` that tells it, each annotation of an image is another object.
+    """
     names = {image["id"]: image["file_name"] for image in images}
-    key = _identity_key(json_path, annotations)
     regions: dict[int | str, list[Region]] = defaultdict(list)
     for annotation in annotations:
         where = f"{json_path}, annotation {annotation.get('id')}"
@@ -138,22 +187,24 @@ def _group_regions(
         check_segmentation(annotation.get("segmentation"), where)
         object_id = None
         if not annotation.get("iscrowd", 0):
-            _check_field(annotation, key, int, where)
-            object_id = annotation[key]
+            object_id = len(regions[image_id]) + 1
+            if key is not None:
+                _check_field(annotation, key, int, where)
+                object_id = annotation[key]
         regions[image_id].append(Region(object_id, annotation["segmentation"], where))
     return dict(regions)
 
 
-def _identity_key(json_path: Path, annotations: Sequence[Record]) -> str:
+def _identity_key(json_path: Path, annotations: Sequence[Record]) -> str | None:
     """Return the field that tells objects apart: one for the whole file, so that ids never mix."""
     for key in IDENTITY_KEYS:
         if any(annotation.get(key) is not None for annotation in annotations):
             return key
     logger.info(
-        f"{json_path}: annotations have none of {', '.join(IDENTITY_KEYS)}: "
-        "each category is one object of its video"
+        f"{json_path}: annotations have none of {', '.join(IDENTITY_KEYS)}: each category is one "
+        "object of its video, or with dataset.format: images each annotation"
     )
-    return "category_id"
+    return None
 
 
 def _open_video(

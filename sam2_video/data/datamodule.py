@@ -5,14 +5,12 @@ from collections.abc import Sequence
 
 import torch
 from lightning.pytorch import LightningDataModule
-from loguru import logger
 from torch.utils.data import DataLoader, Dataset
 
 from sam2_video.config import DatasetConfig
-from sam2_video.data.dataset import ClipDataset, split_videos
-from sam2_video.data.layout import open_dataset
+from sam2_video.data.dataset import ClipDataset, ClipSet
 from sam2_video.data.loader import ClipLoader, EpochSampler
-from sam2_video.data.sampling import ClipSettings, can_be_supervised
+from sam2_video.data.sets import DataSet, open_sets
 from sam2_video.data.video import Video
 from sam2_video.structures import ClipBatch
 
@@ -59,48 +57,32 @@ class ClipDataModule(LightningDataModule):
         self.seed = seed
         self.max_val_videos = max_val_videos
         self.debug = debug
+        self.sets: Sequence[DataSet] = ()
         self.train_videos: Sequence[Video] = ()
         self.val_videos: Sequence[Video] = ()
-        low, high = config.frame_stride
-        self.settings = ClipSettings(
-            length=config.video_clip_length,
-            frame_stride=(low, high),
-            reverse_probability=config.reverse_probability,
-            max_objects=config.max_objects,
-        )
 
     def setup(self, stage: str | None = None) -> None:
         """Open the videos and split them; calling it again changes nothing."""
-        if self.train_videos:
+        if self.sets:
             return
-        config = self.config
-        if config.data_path is None:
-            raise ValueError("dataset.data_path is not set; give a folder of videos or a COCO JSON")
-        videos = self._open(config.data_path, config.masks_path)
-        if config.val_path is not None:
-            self.train_videos = videos
-            self.val_videos = self._open(config.val_path, config.val_masks_path)
-        else:
-            split = split_videos(videos, config.val_fraction, self.seed)
-            self.train_videos, self.val_videos = split
-        self.val_videos = _choose_evenly(self.val_videos, self.max_val_videos)
-        sparse = [v.video_id for v in self.train_videos if not can_be_supervised(v, self.settings)]
-        if sparse:
-            logger.warning(
-                f"no clip of {len(sparse)} videos ({', '.join(sparse[:5])}) can hold two labelled "
-                "frames, so they teach no tracking; raise dataset.frame_stride or "
-                "dataset.video_clip_length"
-            )
+        self.sets = open_sets(self.config, self.seed)
+        self.train_videos = [video for one in self.sets for video in one.train]
+        validation = [video for one in self.sets for video in one.validation]
+        self.val_videos = _choose_evenly(validation, self.max_val_videos)
 
     def train_dataloader(self) -> ClipLoader:
         """Return the loader of training clips for this process."""
         config = self.config
         height, width = config.image_size
-        dataset = ClipDataset(
-            self.train_videos, self.settings, self.seed, config.clips_per_video, (height, width)
-        )
         trainer = self.trainer
+        dataset = ClipDataset(
+            [ClipSet(one.train, one.settings, one.clips_per_video) for one in self.sets],
+            self.seed,
+            (height, width),
+            max_epochs=trainer.max_epochs if trainer and trainer.max_epochs else 1,
+        )
         rank, world_size = (trainer.global_rank, trainer.world_size) if trainer else (0, 1)
+        assert config.batch_size != "auto", "chosen before training starts"
         return ClipLoader(
             dataset,
             EpochSampler(len(dataset), self.seed, rank, world_size),
@@ -130,22 +112,6 @@ class ClipDataModule(LightningDataModule):
         if isinstance(batch, ClipBatch):
             return batch.to(device, non_blocking=device.type == "cuda")
         return batch
-
-    def _open(self, data_path: str, masks_path: str | None) -> list[Video]:
-        """Open a data set and leave out, aloud, the videos that show no object."""
-        videos = open_dataset(data_path, masks_path, self.config.format, self.config.colour_palette)
-        empty = [video.video_id for video in videos if not video.has_objects]
-        reason = "no object is visible on any labelled frame (value 0 is background, 255 is ignore)"
-        if len(empty) == len(videos):
-            raise ValueError(
-                f"{data_path}: {reason} of {len(videos)} videos; write objects as 1, 2, ... in the "
-                "masks"
-            )
-        if empty:
-            logger.warning(
-                f"{data_path}: {len(empty)} videos are left out ({', '.join(empty[:5])}): {reason}"
-            )
-        return [video for video in videos if video.has_objects]
 
     def _num_workers(self) -> int:
         """Return the configured number, or one process a core that training leaves free."""

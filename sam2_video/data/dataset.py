@@ -1,32 +1,20 @@
 """Clips of videos as a torch data set whose items are named by (epoch, index)."""
 
+from bisect import bisect_right
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from itertools import accumulate
 
 import numpy as np
 import torch
+from jaxtyping import Int
 from torch.utils.data import Dataset
 
-from sam2_video.data.sampling import ClipPlan, ClipSettings, draw_clip
+from sam2_video.data.motion import draw_motion, move_image, move_masks
+from sam2_video.data.paste import draw_donor, paste_objects
+from sam2_video.data.sampling import ClipPlan, ClipSettings, branches, draw_clip
 from sam2_video.data.video import Video
 from sam2_video.structures import OBJECT, Clip
-
-
-def split_videos(
-    videos: Sequence[Video], fraction: float, seed: int
-) -> tuple[tuple[Video, ...], tuple[Video, ...]]:
-    """Split videos into training and validation, whole videos, at least one on each side."""
-    if fraction == 0:
-        return tuple(videos), ()
-    if len(videos) < 2:
-        raise ValueError(
-            f"dataset.val_fraction is {fraction} but there is {len(videos)} video with objects, "
-            "which cannot be split; give dataset.val_path, or set dataset.val_fraction to 0"
-        )
-    count = min(max(round(fraction * len(videos)), 1), len(videos) - 1)
-    held_out = set(np.random.default_rng([seed, len(videos)]).permutation(len(videos))[:count])
-    train = tuple(video for i, video in enumerate(videos) if i not in held_out)
-    validation = tuple(video for i, video in enumerate(videos) if i in held_out)
-    return train, validation
 
 
 def read_clip(video: Video, plan: ClipPlan, decode_size: tuple[int, int] | None = None) -> Clip:
@@ -43,13 +31,19 @@ def read_clip(video: Video, plan: ClipPlan, decode_size: tuple[int, int] | None 
         i: video.read_masks(i, plan.object_ids) if video.is_labelled(i) else empty for i in frames
     }
     labelled = [[video.is_labelled(i, o) for i in plan.frames] for o in plan.object_ids]
-    clip_masks = torch.stack([masks[i] for i in plan.frames], dim=1)
+    if plan.motion_seed is None:
+        clip_frames = torch.stack([frames[i] for i in plan.frames])
+        clip_masks = torch.stack([masks[i] for i in plan.frames], dim=1)
+    else:
+        motion = draw_motion(plan.motion_seed, len(plan.frames))
+        clip_frames = move_image(frames[plan.frames[0]], motion, video.size)
+        clip_masks = move_masks(masks[plan.frames[0]], motion)
     visible = (clip_masks == OBJECT).flatten(2).any(-1)
     assert bool(visible.any(1).all()), f"{video.video_id}: a planned object is nowhere visible"
     return Clip(
         video_id=video.video_id,
         frame_names=tuple(video.frame_names[i] for i in plan.frames),
-        frames=torch.stack([frames[i] for i in plan.frames]),
+        frames=clip_frames,
         masks=clip_masks,
         labelled=torch.tensor(labelled),
         object_ids=plan.object_ids,
@@ -58,30 +52,82 @@ def read_clip(video: Video, plan: ClipPlan, decode_size: tuple[int, int] | None 
     )
 
 
+@dataclass(frozen=True)
+class ClipSet:
+    """Videos whose clips are drawn alike.
+
+    `clips_per_video` need not be whole: an epoch then takes as many clips as the videos would
+    have together, rounded, and goes on through them, in an order drawn by the seed, where the
+    epoch before has stopped. So each video has its share over the epochs, to within one clip.
+    """
+
+    videos: tuple[Video, ...]
+    settings: ClipSettings
+    clips_per_video: float = 1.0
+
+    @property
+    def num_clips(self) -> int:
+        """Return the number of clips of an epoch."""
+        return max(round(len(self.videos) * self.clips_per_video), 1)
+
+    def shuffled(self, seed: int) -> Int[np.ndarray, " videos"]:
+        """Return the order in which videos take turns where they cannot all have their share."""
+        return np.random.default_rng([seed, len(self.videos)]).permutation(len(self.videos))
+
+
 class ClipDataset(Dataset[Clip]):
-    """Training clips: the clip at (epoch, index) depends on these, the seed and the data only."""
+    """Training clips: the clip at (epoch, index) depends on these, the seed and the data only.
+
+    Args:
+        sets: What is drawn from, one set's clips after another's.
+        seed: Of all that is drawn.
+        decode_size: Height and width at which frames are used: decoding may stop near it.
+        max_epochs: Of the training, whose progress a schedule of strides follows.
+    """
 
     def __init__(
         self,
-        videos: Sequence[Video],
-        settings: ClipSettings,
+        sets: Sequence[ClipSet],
         seed: int,
-        clips_per_video: int = 1,
         decode_size: tuple[int, int] | None = None,
+        max_epochs: int = 1,
     ) -> None:
-        self.videos = tuple(videos)
-        self.settings = settings
+        self.sets = tuple(sets)
         self.seed = seed
-        self.clips_per_video = clips_per_video
         self.decode_size = decode_size
+        self.max_epochs = max_epochs
+        self._orders = [one.shuffled(seed) for one in self.sets]
+        self._ends = list(accumulate(one.num_clips for one in self.sets))
 
     def __len__(self) -> int:
         """Return the number of clips of an epoch."""
-        return len(self.videos) * self.clips_per_video
+        return self._ends[-1]
 
     def __getitem__(self, key: tuple[int, int]) -> Clip:
         """Draw and read the clip at (epoch, index)."""
         epoch, index = key
-        video = self.videos[index // self.clips_per_video]
-        plan = draw_clip(video, self.settings, self.seed, epoch, index)
-        return read_clip(video, plan, self.decode_size)
+        number = bisect_right(self._ends, index)
+        one = self.sets[number]
+        own = self._video_of(number, epoch, index - self._ends[number] + one.num_clips)
+        progress = epoch / self.max_epochs
+        sequence = np.random.SeedSequence([self.seed, epoch, index])
+        plan = draw_clip(one.videos[own], one.settings, sequence, progress)
+        clip = read_clip(one.videos[own], plan, self.decode_size)
+        if not one.settings.paste_probability:
+            return clip
+        # the first three branches are those of the clip itself
+        donor_seed, paste_seed = branches(sequence, 3, 2)
+        settings = replace(one.settings, length=len(plan.frames))
+        donor = draw_donor(one.videos, own, settings, donor_seed, progress)
+        if donor is None:
+            return clip
+        other = read_clip(one.videos[donor.video], donor.plan, self.decode_size)
+        return paste_objects(clip, other, settings.max_objects, np.random.default_rng(paste_seed))
+
+    def _video_of(self, number: int, epoch: int, place: int) -> int:
+        """Return the video of a set that the clip at a place in its part of an epoch is of."""
+        one = self.sets[number]
+        if one.clips_per_video == int(one.clips_per_video):
+            return place // int(one.clips_per_video)
+        order = self._orders[number]
+        return int(order[(epoch * one.num_clips + place) % len(order)])

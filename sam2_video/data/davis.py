@@ -1,14 +1,24 @@
 """Open the layout of DAVIS, MOSE and YouTube-VOS: `JPEGImages` beside `Annotations`."""
 
+from dataclasses import dataclass
 from pathlib import Path
 
 from sam2_video.data.folder import FolderVideo, open_folder_videos
-from sam2_video.data.frames import has_images, visible_entries, warn_unread
+from sam2_video.data.frames import has_images, natural_key, visible_entries, warn_unread
 from sam2_video.data.video import Problems
 from sam2_video.masks import Palette
 
 FRAMES_FOLDER = "JPEGImages"
 _WAY_OUT = "add its PNG files, or remove the video's frames"
+
+
+@dataclass(frozen=True)
+class SplitLists:
+    """The videos that a DAVIS tree itself names for training and for validation."""
+
+    folder: Path
+    train: frozenset[str]
+    validation: frozenset[str]
 
 
 def is_davis(path: Path) -> bool:
@@ -46,6 +56,27 @@ def open_davis(
     warn_unread(frames_dir, [entry for entry in entries if not entry.is_dir()], "a folder a video")
     masks_of = {folder: annotations / folder.name for folder in entries if folder.is_dir()}
     return open_folder_videos(masks_of, _WAY_OUT, colour_palette, problems)
+
+
+def read_split_lists(data_path: Path) -> SplitLists | None:
+    """Return `ImageSets/**/train.txt` and `val.txt` of the tree a path lies in, if it has both.
+
+    Of several pairs (DAVIS has `2016` and `2017`) the last in natural order is taken. Lists of
+    files instead of videos, which older releases have as well, are passed over.
+    """
+    path = data_path.resolve()
+    roots = [path, *path.parents[:2]]
+    root = next((one for one in roots if (one / FRAMES_FOLDER).is_dir()), None)
+    if root is None:
+        return None
+    pairs = []
+    for val_list in (root / "ImageSets").rglob("val.txt"):
+        train_list = val_list.with_name("train.txt")
+        if train_list.is_file():
+            names = [frozenset(one.read_text("utf-8").split()) for one in (train_list, val_list)]
+            if all(names) and not any("/" in name for name in names[0] | names[1]):
+                pairs.append(SplitLists(val_list.parent, *names))
+    return max(pairs, key=lambda pair: natural_key(str(pair.folder)), default=None)
 
 
 def _video_level(frames_dir: Path) -> Path:

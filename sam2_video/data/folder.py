@@ -25,6 +25,14 @@ class FolderVideo(Video):
         self._mask_paths = tuple(mask_paths)
         self._colour_palette = colour_palette
 
+    def single_frames(self) -> list["FolderVideo"]:
+        """Return each labelled frame as a video of its own, named like its file."""
+        return [
+            FolderVideo(path.stem, [path], [mask], self._colour_palette)
+            for path, mask in zip(self.frame_paths, self._mask_paths, strict=True)
+            if mask is not None
+        ]
+
     def is_labelled(self, index: int, object_id: int | None = None) -> bool:
         """Say whether the frame has a mask file, which speaks of every object."""
         return self._mask_paths[index] is not None

@@ -7,10 +7,11 @@ from typing import Literal
 
 from loguru import logger
 
-from sam2_video.data.coco import is_coco, open_coco
+from sam2_video.data.coco import is_coco, open_coco, open_coco_images
 from sam2_video.data.davis import FRAMES_FOLDER, is_davis, open_davis
 from sam2_video.data.directory import open_video_directory
 from sam2_video.data.frames import has_images
+from sam2_video.data.stills import open_images
 from sam2_video.data.video import Problems, Video
 from sam2_video.masks import Palette
 
@@ -19,9 +20,12 @@ from sam2_video.masks import Palette
 class Layout:
     """How a data set lies on disk, why that was concluded, and the path to open."""
 
-    name: Literal["video_directory", "davis", "coco"]
+    name: Literal["video_directory", "davis", "coco", "images"]
     reason: str
     path: Path
+
+
+_OPENERS = {"davis": open_davis, "video_directory": open_video_directory, "images": open_images}
 
 
 def recognise_layout(data_path: Path) -> Layout:
@@ -58,16 +62,17 @@ def recognise_layout(data_path: Path) -> Layout:
 def open_dataset(
     data_path: str | Path,
     masks_path: str | Path | None = None,
-    format: Literal["auto", "video_directory", "davis", "coco"] = "auto",
+    format: Literal["auto", "video_directory", "davis", "coco", "images"] = "auto",
     colour_palette: Palette | None = None,
     problems: Problems | None = None,
 ) -> Sequence[Video]:
     """Open all videos of a data set, in natural order.
 
     Args:
-        data_path: A folder of videos, a DAVIS tree, or a COCO JSON file.
+        data_path: A folder of videos or of images, a DAVIS tree, or a COCO JSON file.
         masks_path: Masks in a parallel tree; for COCO the folder of the images.
-        format: The layout, or auto: recognised and logged.
+        format: The layout, or auto: recognised and logged. `images`, each a video of one frame,
+            is never recognised: a folder of images, or of a COCO file, may as well be one video.
         colour_palette: RGB colours of the objects 1, 2, ..., for masks that are RGB pictures.
         problems: Takes the videos that cannot be opened, by name; without, each is an error.
     """
@@ -75,17 +80,20 @@ def open_dataset(
     masks = Path(masks_path).expanduser() if masks_path is not None else None
     layout = recognise_layout(path)
     if format not in ("auto", layout.name):
-        layout = Layout(format, "dataset.format says so", path)
-    if layout.name == "coco":
+        opened = layout.path if layout.name == "coco" and format == "images" else path
+        layout = Layout(format, "dataset.format says so", opened)
+    videos: Sequence[Video]
+    if layout.name == "images" and layout.path.is_file():
+        videos = open_coco_images(layout.path, masks, problems)
+    elif layout.name == "coco":
         if layout.path.is_dir():
             raise ValueError(
                 f"{path}: a folder without a COCO file; point dataset.data_path to the JSON file, "
                 "or correct dataset.format"
             )
-        videos: Sequence[Video] = open_coco(layout.path, masks, problems)
+        videos = open_coco(layout.path, masks, problems)
     else:
-        opener = open_davis if layout.name == "davis" else open_video_directory
-        videos = opener(layout.path, masks, colour_palette, problems)
+        videos = _OPENERS[layout.name](layout.path, masks, colour_palette, problems)
     frames = sum(video.num_frames for video in videos)
     logger.info(
         f"{path}: layout {layout.name} ({layout.reason}): {len(videos)} videos, {frames} frames"

@@ -83,6 +83,7 @@ class ClipLoader(DataLoader[ClipBatch]):
             persistent_workers=num_workers > 0,
             worker_init_fn=_init_worker,
         )
+        self._clips = dataset
         self._epoch_sampler = sampler
         self._batches_done = batches_done
 
@@ -97,21 +98,29 @@ class ClipLoader(DataLoader[ClipBatch]):
 
     def state_dict(self) -> dict[str, Any]:
         """Return what the order depends on; the position itself is the training loop's."""
-        sampler = self._epoch_sampler
-        return {
+        sampler, clips = self._epoch_sampler, self._clips
+        state: dict[str, Any] = {
             "seed": sampler.seed,
             "num_clips": sampler.num_clips,
             "clips_a_step": sampler.world_size * (self.batch_size or 1),
         }
+        if len(clips.sets) > 1:
+            state["clips_of_sets"] = [one.num_clips for one in clips.sets]
+        if any(one.settings.frame_stride_schedule for one in clips.sets):
+            state["max_epochs"] = clips.max_epochs
+        return state
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Warn where a resumed run cannot repeat the order of the run that it continues."""
-        changed = {k: (state[k], v) for k, v in self.state_dict().items() if state[k] != v}
+        now = self.state_dict()
+        both = dict.fromkeys([*state, *now])
+        changed = {k: (state.get(k), now.get(k)) for k in both if state.get(k) != now.get(k)}
         if changed:
             listed = ", ".join(f"{k} {old} -> {new}" for k, (old, new) in changed.items())
             logger.warning(
                 f"the resumed run draws other clips than an unbroken one would: {listed}; "
-                "keep seed, data, batch_size and devices for an exact resume"
+                "keep seed, data, batch_size, devices, and max_epochs where a "
+                "frame_stride_schedule follows it, for an exact resume"
             )
 
 

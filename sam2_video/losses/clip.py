@@ -12,25 +12,13 @@ from torch import Tensor
 
 from sam2_video.config import LossConfig
 from sam2_video.losses import terms
+from sam2_video.losses.total import ClipLoss, LossSums, active_weights, weigh_sums
 from sam2_video.structures import IGNORE, OBJECT, FrameOutput, send
 
 MaskTerm = Callable[[Tensor, Tensor], Tensor]
 
 # SAM 2 turns a mask prompt into its output with logits 20 m - 10
 GIVEN_LOGIT = 10.0
-
-
-@dataclass(frozen=True)
-class ClipLoss:
-    """The loss to go backward from, and what to log.
-
-    `terms` are unweighted, detached and hold every term whose weight is not 0. Averaged over
-    ranks they are the values of the joined batch. `counts` are the denominators over all ranks.
-    """
-
-    total: Float[Tensor, ""]
-    terms: dict[str, Tensor]
-    counts: dict[str, Tensor]
 
 
 @dataclass(frozen=True)
@@ -93,14 +81,24 @@ def clip_loss(
         targets: 0, 1 and 255 at the size at which the loss is computed.
         labelled: where it is False, the targets say nothing and count nowhere.
         settings: weights and reduction; a term of weight 0 is neither computed nor reported.
-        reduce_count: adds a tensor of counts up over all ranks; called exactly once.
-        world_size: number of ranks. The loss is the local sum x world_size / the global count, so
-            that gradients averaged over ranks are those of one process on the joined batch.
+        reduce_count: see `weigh_sums`.
+        world_size: see `weigh_sums`.
 
     Raises:
         ValueError: if every weight is 0.
     """
-    weights = _active_weights(settings)
+    added = sum_terms(outputs, targets, labelled, settings)
+    return weigh_sums(added, targets.shape[0], settings, reduce_count, world_size)
+
+
+def sum_terms(
+    outputs: Sequence[FrameOutput],
+    targets: UInt8[Tensor, "objects frames height width"],
+    labelled: Bool[Tensor, "objects frames"],
+    settings: LossConfig,
+) -> LossSums:
+    """Add up every active term over the outputs of some objects, all of their frames."""
+    weights = active_weights(settings)
     truth = _read_truth(targets, labelled)
     scored = [_score(output, truth.on(output), settings, weights) for output in outputs]
     values: list[_TermValues] = []
@@ -110,40 +108,10 @@ def clip_loss(
             values += _values_of(item, settings, weights)
     if "temporal" in weights:
         values += _temporal_values(scored)
-
-    sums = {name: _sum(values, name, targets.device) for name in weights}
-    counts = torch.stack([_count(values, name, targets.device) for name in weights])
-    if settings.reduction == "sum":
-        counts = torch.full_like(counts, targets.shape[0])
-    if reduce_count is not None:
-        counts = reduce_count(counts)
-    scales = world_size / counts.clamp(min=1)
-    means = {name: sums[name] * scale for name, scale in zip(weights, scales, strict=True)}
-    return ClipLoss(
-        total=torch.stack([weight * means[name] for name, weight in weights.items()]).sum(),
-        terms={name: mean.detach() for name, mean in means.items()},
-        counts=dict(zip(weights, counts, strict=True)),
+    return LossSums(
+        sums=torch.stack([_sum(values, name, targets.device) for name in weights]),
+        counts=torch.stack([_count(values, name, targets.device) for name in weights]),
     )
-
-
-def _active_weights(settings: LossConfig) -> dict[str, float]:
-    """Return the weights that are not 0 by the name of their term."""
-    weights = {
-        "bce": settings.bce,
-        "focal": settings.focal,
-        "dice": settings.dice,
-        "soft_iou": settings.soft_iou,
-        "temporal": settings.temporal,
-        "iou_prediction": settings.iou_prediction,
-        "object_score": settings.object_score,
-    }
-    active = {name: weight for name, weight in weights.items() if weight != 0}
-    if not active:
-        raise ValueError(
-            f"losses: every weight is 0, so there is nothing to train; expected at least one of "
-            f"losses.{', losses.'.join(weights)} above 0"
-        )
-    return active
 
 
 def _mask_terms(settings: LossConfig) -> dict[str, MaskTerm]:

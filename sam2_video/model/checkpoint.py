@@ -9,15 +9,20 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from loguru import logger
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 from transformers.utils import cached_file
 
+from sam2_video.model.adapters import has_adapters, merge
 from sam2_video.model.facts import FACTS, ModelFacts, read_facts
 from sam2_video.model.keymap import complete_twins, from_meta, is_meta, to_meta
 
 LIGHTNING_PREFIX = "model.network."
 """Where a training checkpoint keeps the network: LightningModule.model (SAM2Model).network."""
+
+ADAPTER_ALPHA = "adapter_alpha"
+"""Where it keeps what the output of the network's adapters is scaled by, times their rank."""
 
 _ONE_FILE, _INDEX = "model.safetensors", "model.safetensors.index.json"
 _SUFFIXES = (".pt", ".pth", ".bin", ".ckpt", ".safetensors")
@@ -55,7 +60,7 @@ class Weights:
 
 
 def read_weights(source: str) -> Weights:
-    """Read the weights of a checkpoint, to the CPU.
+    """Read the weights of a checkpoint, to the CPU; adapters are added into them.
 
     Args:
         source: Meta's `.pt` / our `.pth` ({"model": ...}), our `.ckpt`, a `.safetensors` file with
@@ -193,7 +198,21 @@ def _find_state(content: object, path: Path) -> dict[str, Tensor]:
         raise ValueError(
             f'{path}: expected {{"model": weights}} as Meta saves them, or a training checkpoint'
         )
+    if has_adapters(state):
+        assert isinstance(content, Mapping)
+        return _merge(state, content.get(ADAPTER_ALPHA), path)
     return dict(state)
+
+
+def _merge(state: Mapping[str, Tensor], alpha: object, path: Path) -> dict[str, Tensor]:
+    if not isinstance(alpha, float):
+        raise ValueError(f"{path}: it holds adapters and does not tell their {ADAPTER_ALPHA}")
+    try:
+        merged = merge(state, alpha)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
+    logger.info(f"{len(state) - len(merged)} weights of adapters are added into those of {path}")
+    return merged
 
 
 def _holds_tensors(state: Mapping[object, object]) -> bool:

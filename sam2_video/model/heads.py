@@ -45,6 +45,13 @@ class HeadOutput:
         return self.mask_logits[rows, self.best].unsqueeze(1)
 
 
+def wants_hypotheses(network: Sam2VideoModel, num_points: int, *, is_prompted: bool) -> bool:
+    """Say whether the decoder is asked for three masks: where few points leave it open which."""
+    config = network.config
+    is_open = config.multimask_min_pt_num <= num_points <= config.multimask_max_pt_num
+    return is_open and (is_prompted or config.multimask_output_for_tracking)
+
+
 def decode(
     network: Sam2VideoModel,
     conditioned: Float[Tensor, "objects channels height width"],

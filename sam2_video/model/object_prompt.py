@@ -1,11 +1,10 @@
 """How a user shows an object on one frame, and the form in which the network takes it."""
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float, Int, Shaped
+from jaxtyping import Float, Int, Shaped, UInt8
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -23,6 +22,10 @@ class ObjectPrompt:
     Either a `mask` (non-zero = object); or a `box` (x0, y0, x1, y1), or `points` (x, y) with
     `labels` (1 on the object, 0 beside it, -1 no point at all), or a box and points together.
 
+    Several prompts of one object on one frame are rounds: each after the first has points that
+    correct what was said after those before it. After the last round `num_clicks` are simulated,
+    one after another, each on the centre of what is wrong by `truth` (1 = object, 255 = unknown).
+
     Raises:
         ValueError: none of these, or one that makes no sense.
     """
@@ -33,6 +36,8 @@ class ObjectPrompt:
     box: Sequence[float] | None = None
     points: Sequence[Sequence[float]] | None = None
     labels: Sequence[int] | None = None
+    truth: UInt8[Tensor, "height width"] | None = None
+    num_clicks: int = 0
 
     def __post_init__(self) -> None:
         problem = self._find_problem()
@@ -46,6 +51,9 @@ class ObjectPrompt:
             return f"got {got}; expected a mask, or a box, points or both"
         if self.box is not None and len(self.box) != 4:
             return f"got the box {tuple(self.box)}; expected x0, y0, x1, y1"
+        if self.num_clicks and (has_mask or self.truth is None):
+            got = "a mask" if has_mask else "no truth"
+            return f"got {self.num_clicks} clicks and {got}; expected a box or points, and truth"
         return None if self.points is None else _find_point_problem(self.points, self.labels or ())
 
 
@@ -62,24 +70,9 @@ def _find_point_problem(points: Sequence[Sequence[float]], labels: Sequence[int]
     return None
 
 
-def sort_by_frame(prompts: Sequence[ObjectPrompt]) -> dict[int, list[ObjectPrompt]]:
-    """Return the prompts of each frame, frames rising.
-
-    Raises:
-        ValueError: an object has two prompts on one frame.
-    """
-    by_frame: dict[int, list[ObjectPrompt]] = {}
-    for prompt in sorted(prompts, key=lambda prompt: prompt.frame):
-        by_frame.setdefault(prompt.frame, []).append(prompt)
-    for frame, given in by_frame.items():
-        counts = Counter(prompt.object_id for prompt in given)
-        repeated = sorted(name for name, count in counts.items() if count > 1)
-        if repeated:
-            raise ValueError(
-                f"frame {frame}: got several prompts for each of the objects {repeated}; expected "
-                "one for each (a box and any number of points may stand in one)"
-            )
-    return by_frame
+def count_points(prompt: ObjectPrompt) -> int:
+    """Return the number of points, a box being two; 0 for a mask."""
+    return 2 * (prompt.box is not None) + len(prompt.points or ())
 
 
 def to_model(
@@ -95,7 +88,7 @@ def to_model(
     """
     groups: dict[int, list[ObjectPrompt]] = {}
     for prompt in prompts:
-        groups.setdefault(_num_points(prompt), []).append(prompt)
+        groups.setdefault(count_points(prompt), []).append(prompt)
     joined = []
     for num_points, group in groups.items():
         names = tuple(prompt.object_id for prompt in group)
@@ -116,11 +109,6 @@ def to_model(
             )
         )
     return joined
-
-
-def _num_points(prompt: ObjectPrompt) -> int:
-    """Return the number of points, a box being two; 0 for a mask."""
-    return 2 * (prompt.box is not None) + len(prompt.points or ())
 
 
 def _check_inside(prompt: ObjectPrompt, size: tuple[int, int]) -> None:

@@ -7,7 +7,8 @@ import torch
 from torch import Tensor
 
 from sam2_video.model.heads import FrameFeatures
-from sam2_video.model.object_prompt import ObjectPrompt, sort_by_frame
+from sam2_video.model.object_prompt import ObjectPrompt
+from sam2_video.model.rounds import sort_by_frame
 from sam2_video.model.stream import StreamTracker, TrackedFrame
 
 Direction = Literal["forward", "reverse", "both"]

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from transformers import Sam2VideoModel
 from transformers.utils import logging as transformers_logging
 
+from sam2_video.model.adapters import add_adapters, linear_layers
 from sam2_video.model.architecture import Architecture, build_network
 from sam2_video.model.checkpoint import load_weights, read_weights
 from sam2_video.model.detect import detect_architecture
@@ -18,10 +19,10 @@ from sam2_video.model.meta_yaml import read_architecture
 from sam2_video.model.object_prompt import ObjectPrompt
 from sam2_video.model.propagation import Direction, FrameSequence, track_stream, track_video
 from sam2_video.model.stream import OBJECTS_AT_ONCE, StreamTracker, TrackedFrame
-from sam2_video.model.trainable import freeze_modes, set_trainable
-from sam2_video.model.unroll import track_clips
+from sam2_video.model.trainable import find_names, freeze_modes, set_trainable
+from sam2_video.model.unroll import Recomputed, track_clips
 from sam2_video.pixels import prepare_frames
-from sam2_video.structures import FrameOutput, Prompt
+from sam2_video.structures import Corrections, FrameOutput, Prompt
 
 ENCODE_CHUNK = 8
 """Images a frozen encoder sees at once: more gains nothing and costs memory."""
@@ -91,6 +92,38 @@ class SAM2Model(nn.Module):
         set_trainable(self.network, patterns)
         self.train(self.training)
 
+    def add_adapters(
+        self,
+        patterns: Sequence[str],
+        rank: int = 8,
+        alpha: float = 16.0,
+        dropout: float = 0.0,
+        seed: int = 0,
+    ) -> None:
+        """Put low-rank adapters beside the linear layers that names or globs match.
+
+        They learn, in place of the layers' own weights; the model says the same as before. 1 x 1
+        convolutions are linear layers. Checkpoints that other tools read have the adapters added
+        into the weights.
+
+        Args:
+            patterns: of modules, as in `set_trainable`.
+            rank: of the adapters.
+            alpha: their output is scaled by alpha / rank.
+            dropout: of their input, in training.
+            seed: of their random first matrix.
+
+        Raises:
+            ValueError: a pattern that matches no linear layer; names the nearest module.
+        """
+        names = [f"{layer}.weight" for layer in linear_layers(self.network)]
+        chosen: set[str] = set()
+        for pattern in patterns:
+            chosen |= find_names(names, pattern, "lora.modules")
+        layers = [name.removesuffix(".weight") for name in names if name in chosen]
+        add_adapters(self.network, layers, rank=rank, alpha=alpha, dropout=dropout, seed=seed)
+        self.train(self.training)
+
     def train(self, mode: bool = True) -> "SAM2Model":
         """Set the mode; modules without a learning parameter stay in eval mode."""
         super().train(mode)
@@ -102,6 +135,11 @@ class SAM2Model(nn.Module):
         """Return the device of the weights."""
         return self.network.device
 
+    @property
+    def is_encoder_learning(self) -> bool:
+        """Say whether frames are encoded with a graph."""
+        return any(p.requires_grad for p in self.network.vision_encoder.parameters())
+
     def encode(self, pixels: Float[Tensor, "images 3 height width"]) -> FrameFeatures:
         """Encode normalised frames at the model's input size, each once.
 
@@ -109,7 +147,7 @@ class SAM2Model(nn.Module):
         belong to the decoder and keep theirs.
         """
         encoder = self.network.vision_encoder
-        if any(parameter.requires_grad for parameter in encoder.parameters()):
+        if self.is_encoder_learning:
             levels = encoder(pixels).fpn_hidden_states
         else:
             with torch.no_grad():
@@ -128,20 +166,45 @@ class SAM2Model(nn.Module):
         object_clip: Int[Tensor, " objects"],
         prompts: Sequence[Prompt],
         truncate_memory_gradient: int | None = None,
+        corrections: Sequence[Corrections] = (),
+        activation_checkpointing: Recomputed = "none",
     ) -> list[FrameOutput]:
         """Track the prompted objects of a batch of clips, with gradients through memory.
 
         Returns the outputs of `unroll.track_clips`.
         """
-        num_frames = pixels.shape[1]
+        features = self.encode(pixels.flatten(0, 1))
+        return self.track_encoded(
+            features,
+            object_clip,
+            prompts,
+            pixels.shape[1],
+            truncate_memory_gradient,
+            corrections,
+            activation_checkpointing,
+        )
+
+    def track_encoded(
+        self,
+        features: FrameFeatures,
+        object_clip: Int[Tensor, " objects"],
+        prompts: Sequence[Prompt],
+        num_frames: int,
+        truncate_memory_gradient: int | None = None,
+        corrections: Sequence[Corrections] = (),
+        activation_checkpointing: Recomputed = "none",
+    ) -> list[FrameOutput]:
+        """Do the rest of `forward` where the frames of all clips are encoded, clip by clip."""
         return track_clips(
             self.network,
-            self.encode(pixels.flatten(0, 1)),
+            features,
             object_clip,
             prompts,
             num_frames,
             is_training=self.training,
             truncate_after=truncate_memory_gradient,
+            corrections=corrections,
+            recomputed=activation_checkpointing,
         )
 
     def track(

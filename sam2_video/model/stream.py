@@ -11,9 +11,11 @@ from torch.nn import functional as F
 from transformers import Sam2VideoModel
 
 from sam2_video.model.cohorts import Said, StreamCohort, join, regroup, split
+from sam2_video.model.correction import Clicks
 from sam2_video.model.heads import FrameFeatures
 from sam2_video.model.memory import MemoryBank, MemoryEntry, merge_entries
-from sam2_video.model.object_prompt import ObjectPrompt, to_model
+from sam2_video.model.object_prompt import ObjectPrompt
+from sam2_video.model.rounds import rounds_of, rounds_to_model
 from sam2_video.model.tracker import encode_memory, track_frame
 from sam2_video.structures import FrameOutput, Prompt
 
@@ -111,14 +113,15 @@ class StreamTracker:
     ) -> None:
         """Show objects on a frame of (height, width) `size`; from now on its memory is read.
 
-        An object has at most one prompt on a frame.
+        Several prompts of one object are rounds: see `ObjectPrompt`.
         """
         device = self._network.device
         said, entries = [], []
-        for start in range(0, len(prompts), self._max_objects):
-            together = prompts[start : start + self._max_objects]
-            for prompt in to_model(index, together, size, self._image_size, device):
-                output, entry = self._show(prompt, features)
+        shown = list(rounds_of(prompts).values())
+        for start in range(0, len(shown), self._max_objects):
+            together = shown[start : start + self._max_objects]
+            for prompt, clicks in rounds_to_model(index, together, size, self._image_size, device):
+                output, entry = self._show(prompt, clicks, features)
                 said.append(output)
                 entries.append(entry)
         names = [name for output in said for name in output.object_ids]
@@ -181,15 +184,17 @@ class StreamTracker:
         other._given = dict(self._given)
         return other
 
-    def _show(self, prompt: Prompt, features: FrameFeatures) -> tuple[Said, MemoryEntry]:
-        """Return what a prompt says of its objects, and their memory of the frame.
+    def _show(
+        self, prompt: Prompt, clicks: Clicks | None, features: FrameFeatures
+    ) -> tuple[Said, MemoryEntry]:
+        """Return what is said of prompted objects after all clicks, and their memory of the frame.
 
         The memory is Meta's predictor's, which encodes what it stored of a prompted frame: the
         mask at the decoder's size, made binary. A given mask is no exception.
         """
         network = self._network
         images = features.select(_first_image(len(prompt.objects), network.device))
-        output, entry = track_frame(
+        (*_, output), entry = track_frame(
             network,
             images,
             MemoryBank(),
@@ -199,6 +204,7 @@ class StreamTracker:
             self._num_frames,
             is_training=False,
             is_memory_needed=False,
+            corrections=clicks,
         )
         logits = _at_decoder_size(output, images)
         if self._is_memory_used:
@@ -213,7 +219,7 @@ class StreamTracker:
     ) -> tuple[StreamCohort, Said]:
         """Track one cohort on this frame; return it with its memory of the frame."""
         network = self._network
-        output, entry = track_frame(
+        (output,), entry = track_frame(
             network,
             features.select(_first_image(len(cohort.object_ids), network.device)),
             cohort.bank if self._is_memory_used else MemoryBank(),

@@ -9,9 +9,10 @@ from torch import Tensor
 from torch.nn import functional as F
 from transformers import Sam2VideoModel
 
-from sam2_video.model.heads import FrameFeatures, HeadOutput, adopt_mask, decode
+from sam2_video.model.correction import Clicks, correct
+from sam2_video.model.heads import FrameFeatures, HeadOutput, adopt_mask, decode, wants_hypotheses
 from sam2_video.model.memory import MemoryBank, MemoryEntry
-from sam2_video.structures import FrameOutput, Prompt
+from sam2_video.structures import Corrections, FrameOutput, Prompt
 
 
 def track_frame(
@@ -25,7 +26,9 @@ def track_frame(
     is_training: bool,
     is_memory_needed: bool = True,
     is_reverse: bool = False,
-) -> tuple[FrameOutput, MemoryEntry]:
+    corrections: Corrections | Clicks | None = None,
+    are_clicks_recomputed: bool = False,
+) -> tuple[list[FrameOutput], MemoryEntry]:
     """Find objects on one frame with the help of the cohort's memory, and remember them.
 
     Args:
@@ -41,34 +44,53 @@ def track_frame(
             or evaluation's (binary memory of clicked frames, stability-based choice).
         is_memory_needed: False where nothing will read this frame's spatial memory.
         is_reverse: frames come in falling order.
+        corrections: of exactly these objects on this frame, which makes it a conditioning frame; a
+            given mask cannot be corrected. `Clicks` in evaluation.
+        are_clicks_recomputed: keep nothing of the decoder's runs of corrections for backward.
 
     Returns:
-        The output, and the entry to append to the bank.
+        The output, then one after each correction click; and the entry to append to the bank, made
+        from the last.
     """
     given = None if prompt is None else prompt.masks
+    assert given is None or corrections is None, "a given mask is not corrected"
     if given is not None:
-        heads = adopt_mask(network, features, given, is_training)
+        said = [adopt_mask(network, features, given, is_training)]
     else:
-        heads = _decode_with_memory(
-            network, features, bank, frame, prompt, num_frames, is_training, is_reverse
+        said = _decode_with_memory(
+            network,
+            features,
+            bank,
+            frame,
+            prompt,
+            num_frames,
+            is_training,
+            is_reverse,
+            corrections,
+            are_clicks_recomputed,
         )
+    is_conditioning = prompt is not None or corrections is not None
     memory = None
     if is_memory_needed:
-        is_binary = prompt is not None and given is None and not is_training
+        is_binary = is_conditioning and given is None and not is_training
+        last = said[-1]
         memory = encode_memory(
-            network, features, heads.best_mask_logits, heads.object_score_logits, is_binary
+            network, features, last.best_mask_logits, last.object_score_logits, is_binary
         )
-    output = FrameOutput(
-        frame=frame,
-        objects=tuple(objects),
-        mask_logits=heads.mask_logits,
-        iou_predictions=heads.iou_predictions,
-        object_score_logits=heads.object_score_logits,
-        best=heads.best,
-        pointers=heads.pointers,
-        is_given=given is not None,
-    )
-    return output, MemoryEntry(frame, prompt is not None, memory, heads.pointers)
+    outputs = [
+        FrameOutput(
+            frame=frame,
+            objects=tuple(objects),
+            mask_logits=heads.mask_logits,
+            iou_predictions=heads.iou_predictions,
+            object_score_logits=heads.object_score_logits,
+            best=heads.best,
+            pointers=heads.pointers,
+            is_given=given is not None,
+        )
+        for heads in said
+    ]
+    return outputs, MemoryEntry(frame, is_conditioning, memory, said[-1].pointers)
 
 
 def _decode_with_memory(
@@ -80,29 +102,44 @@ def _decode_with_memory(
     num_frames: int | None,
     is_training: bool,
     is_reverse: bool,
-) -> HeadOutput:
-    points = None if prompt is None else prompt.points
-    num_points = 0 if points is None else points.shape[1]
-    config = network.config
-    is_multimask = config.multimask_min_pt_num <= num_points <= config.multimask_max_pt_num and (
-        prompt is not None or config.multimask_output_for_tracking
-    )
-    if bank.conditioning and prompt is None:
+    corrections: Corrections | Clicks | None,
+    are_clicks_recomputed: bool,
+) -> list[HeadOutput]:
+    """Return what is said before the first correction, and after each."""
+    is_prompted = prompt is not None
+    points, labels = (prompt.points, prompt.labels) if prompt is not None else (None, None)
+    if bank.conditioning and not is_prompted:
         conditioned = condition_on_memory(
             network, features.embedding, bank, frame, num_frames, is_training, is_reverse
         )
     else:
         conditioned = features.embedding + rearrange(network.no_memory_embedding, "1 1 c -> c 1 1")
-    return decode(
+    num_points = 0 if points is None else points.shape[1]
+    said = decode(
         network,
         conditioned,
         features,
         points,
-        None if prompt is None else prompt.labels,
+        labels,
         mask_prompt=None,
-        is_multimask=is_multimask,
+        is_multimask=wants_hypotheses(network, num_points, is_prompted=is_prompted),
         is_training=is_training,
     )
+    if corrections is None:
+        return [said]
+    corrected = correct(
+        network,
+        conditioned,
+        features,
+        said,
+        points,
+        labels,
+        corrections,
+        is_prompted=is_prompted,
+        is_training=is_training,
+        is_recomputed=are_clicks_recomputed,
+    )
+    return [said, *corrected]
 
 
 def condition_on_memory(

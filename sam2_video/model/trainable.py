@@ -7,6 +7,7 @@ from fnmatch import fnmatchcase
 
 from torch import nn
 
+from sam2_video.model.adapters import is_adapted, is_adapter, plain_name
 from sam2_video.model.keymap import meta_name
 
 GROUPS: dict[str, tuple[str, ...]] = {
@@ -38,45 +39,87 @@ class ModuleSummary:
 
 def _matches(spellings: Sequence[str], pattern: str) -> bool:
     return any(
-        fnmatchcase(spelling, pattern) or spelling.startswith(f"{pattern}.")
+        fnmatchcase(spelling, pattern) or fnmatchcase(spelling, f"{pattern}.*")
         for spelling in spellings
     )
 
 
-def set_trainable(network: nn.Module, patterns: Sequence[str]) -> None:
-    """Let exactly the parameters learn whose name, or module's name, a pattern matches.
+def find_names(names: Sequence[str], pattern: str, key: str) -> set[str]:
+    """Return the parameters whose name, or module's name, a name, a glob or a group matches.
 
     Names are transformers' (`mask_decoder`) or Meta's (`sam_mask_decoder`), shell globs are
     allowed, and the groups `memory` and `all`.
 
+    Args:
+        names: of parameters, among which to look; those of adapted layers as if they were not.
+        pattern: what to look for.
+        key: the setting that the pattern is of, for the error.
+
     Raises:
         ValueError: a pattern that matches nothing; names the nearest.
     """
-    spellings = {name: (name, meta_name(name)) for name, _ in network.named_parameters()}
-    chosen: set[str] = set()
+    members = GROUPS.get(pattern, (pattern,))
+    found = set()
+    for name in names:
+        plain = plain_name(name)
+        spellings = plain, meta_name(plain)
+        if any(_matches(spellings, member) for member in members):
+            found.add(name)
+    if not found:
+        raise ValueError(_nothing_matches(pattern, names, key))
+    return found
+
+
+def set_trainable(network: nn.Module, patterns: Sequence[str]) -> None:
+    """Let exactly the parameters learn that a pattern matches, and all adapters.
+
+    The weights beside which adapters stand do not learn: their adapters do.
+
+    Raises:
+        ValueError: a pattern that matches nothing; names the nearest.
+    """
+    names = [name for name, _ in network.named_parameters()]
+    own = [name for name in names if not is_adapter(name) and not is_adapted(name)]
+    chosen = {name for name in names if is_adapter(name)}
     for pattern in patterns:
-        members = GROUPS.get(pattern, (pattern,))
-        found = {
-            name
-            for name, both in spellings.items()
-            if any(_matches(both, member) for member in members)
-        }
-        if not found:
-            raise ValueError(_nothing_matches(pattern, list(spellings)))
-        chosen |= found
+        chosen |= find_names(own, pattern, "model.trainable_modules")
     for name, parameter in network.named_parameters():
         parameter.requires_grad_(name in chosen)
 
 
-def _nothing_matches(pattern: str, names: Sequence[str]) -> str:
-    modules = {name.split(".")[0] for name in names} | set(GROUPS)
-    modules |= {meta_name(name).split(".")[0] for name in names}
+def _nothing_matches(pattern: str, names: Sequence[str], key: str) -> str:
+    plain = [plain_name(name) for name in names]
+    modules = {name.split(".")[0] for name in plain} | set(GROUPS)
+    modules |= {meta_name(name).split(".")[0] for name in plain}
     near = difflib.get_close_matches(pattern, sorted(modules), n=1)
     hint = f"; did you mean {near[0]!r}?" if near else ""
     return (
-        f"model.trainable_modules: {pattern!r} matches no parameter; expected names or globs of "
+        f"{key}: {pattern!r} matches no {_KINDS[key]}; expected names or globs of "
         f"{', '.join(sorted(modules))}{hint}"
     )
+
+
+_KINDS = {
+    "model.trainable_modules": "parameter",
+    "lora.modules": "linear layer",
+    "trainer.lr_by_name": "parameter that learns",
+    "trainer.weight_decay_by_name": "parameter that learns and is decayed (no bias, no norm)",
+}
+
+
+def trunk_layer(name: str) -> int | None:
+    """Return how deep in the image encoder's trunk a parameter stands; None = not in its layers.
+
+    The layers of Meta's layer decay: the patch embedding is 0, block N is N + 1. Position
+    embeddings are none: Meta's fine-tuning lets them learn at the full rate.
+
+    >>> trunk_layer("vision_encoder.backbone.blocks.2.attn.qkv.weight"), trunk_layer("mask_decoder")
+    (3, None)
+    """
+    if name.startswith("vision_encoder.backbone.patch_embed."):
+        return 0
+    prefix, _, rest = name.partition("vision_encoder.backbone.blocks.")
+    return None if prefix or not rest else int(rest.split(".")[0]) + 1
 
 
 def freeze_modes(network: nn.Module) -> None:

@@ -3,25 +3,42 @@
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Literal, TypeVar
 
 import torch
 from jaxtyping import Int
 from torch import Tensor
+from torch.utils.checkpoint import checkpoint
 from transformers import Sam2VideoModel
 
 from sam2_video.model.heads import FrameFeatures
-from sam2_video.model.memory import MemoryBank, merge_entries
+from sam2_video.model.memory import MemoryBank, MemoryEntry, merge_entries
 from sam2_video.model.tracker import image_rows, track_frame
-from sam2_video.structures import FrameOutput, Prompt
+from sam2_video.structures import Corrections, FrameOutput, Prompt, send
+
+Given = TypeVar("Given", Prompt, Corrections)
+Recomputed = Literal["none", "clicks", "frames"]
+"""What is computed a second time in backward in place of being kept (activation checkpointing)."""
 
 
 @dataclass(frozen=True)
 class Cohort:
-    """Objects that share their conditioning frames, and so the layout of their memory."""
+    """Objects that share their conditioning frames, and so the layout of their memory.
+
+    On `frames` they are prompted, on `corrected` ones corrected; all of both are conditioning
+    frames, but those that are not prompted read memory first.
+    """
 
     objects: tuple[int, ...]
     frames: tuple[int, ...]
     prompts: tuple[Prompt, ...]
+    corrected: tuple[int, ...] = ()
+    corrections: tuple[Corrections, ...] = ()
+
+    def order(self, num_frames: int) -> list[int]:
+        """Return the frames in the order in which they are tracked: prompted ones come first."""
+        later = range(self.frames[0] + 1, num_frames)
+        return [*self.frames, *(frame for frame in later if frame not in self.frames)]
 
     def prompts_on(self, frame: int) -> list[Prompt]:
         """Return the prompts of these objects on a frame: one for each kind."""
@@ -33,33 +50,44 @@ class Cohort:
                     parts.append(select_objects(prompt, rows))
         return parts
 
+    def corrections_on(self, frame: int, objects: Sequence[int]) -> Corrections | None:
+        """Return the corrections of some of these objects on a frame, in their order."""
+        if frame not in self.corrected:
+            return None
+        (corrections,) = (given for given in self.corrections if given.frame == frame)
+        return select_objects(corrections, [corrections.objects.index(name) for name in objects])
 
-def form_cohorts(prompts: Sequence[Prompt]) -> list[Cohort]:
-    """Group objects by the frames on which they are prompted."""
-    frames: dict[int, set[int]] = defaultdict(set)
-    for prompt in prompts:
-        for name in prompt.objects:
-            frames[name].add(prompt.frame)
-    groups: dict[tuple[int, ...], list[int]] = defaultdict(list)
-    for name, on_frames in sorted(frames.items()):
-        groups[tuple(sorted(on_frames))].append(name)
+
+def form_cohorts(
+    prompts: Sequence[Prompt], corrections: Sequence[Corrections] = ()
+) -> list[Cohort]:
+    """Group objects by the frames on which they are prompted, and those on which corrected.
+
+    `corrections` has one for each frame.
+    """
+    prompted: dict[int, set[int]] = defaultdict(set)
+    corrected: dict[int, set[int]] = defaultdict(set)
+    for given, frames in ((prompts, prompted), (corrections, corrected)):
+        for part in given:
+            for name in part.objects:
+                frames[name].add(part.frame)
+    groups: dict[tuple[tuple[int, ...], tuple[int, ...]], list[int]] = defaultdict(list)
+    for name, on_frames in sorted(prompted.items()):
+        groups[tuple(sorted(on_frames)), tuple(sorted(corrected[name]))].append(name)
     return [
-        Cohort(tuple(objects), on_frames, tuple(prompts)) for on_frames, objects in groups.items()
+        Cohort(tuple(objects), on_frames, tuple(prompts), corrected_on, tuple(corrections))
+        for (on_frames, corrected_on), objects in groups.items()
     ]
 
 
-def select_objects(prompt: Prompt, rows: Sequence[int]) -> Prompt:
-    """Return the prompt of some of its objects."""
-    if len(rows) == len(prompt.objects):
-        return prompt
-    index = list(rows)
-    return replace(
-        prompt,
-        objects=tuple(prompt.objects[row] for row in index),
-        masks=None if prompt.masks is None else prompt.masks[index],
-        points=None if prompt.points is None else prompt.points[index],
-        labels=None if prompt.labels is None else prompt.labels[index],
-    )
+def select_objects(given: Given, rows: Sequence[int]) -> Given:
+    """Return the prompt, or the corrections, of some of its objects, in the order of `rows`."""
+    if list(rows) == list(range(len(given.objects))):
+        return given
+    values = {name: value for name, value in vars(given).items() if isinstance(value, Tensor)}
+    index = send(torch.tensor(rows), next(iter(values.values())).device)
+    picked = {name: value[index] for name, value in values.items()}
+    return replace(given, objects=tuple(given.objects[row] for row in rows), **picked)
 
 
 def track_clips(
@@ -70,6 +98,8 @@ def track_clips(
     num_frames: int,
     is_training: bool,
     truncate_after: int | None = None,
+    corrections: Sequence[Corrections] = (),
+    recomputed: Recomputed = "none",
 ) -> list[FrameOutput]:
     """Track every prompted object of a batch of clips from its first prompt to the clip's end.
 
@@ -81,32 +111,38 @@ def track_clips(
         num_frames: of every clip.
         is_training: see `track_frame`.
         truncate_after: no gradient flows through memory over more than this many frames.
+        corrections: of any of these objects, one for each frame.
+        recomputed: what backward computes again.
 
     Returns:
-        Outputs, each of some objects on one frame; conditioning frames first within a cohort.
+        Outputs, each of some objects on one frame; conditioning frames first within a cohort. Of
+        objects that are corrected on a frame, the last output of the frame is the final one.
     """
+    batch = _Batch(network, features, object_clip, num_frames, is_training, recomputed)
     outputs: list[FrameOutput] = []
-    for cohort in form_cohorts(prompts):
-        outputs += _track_cohort(
-            network, features, object_clip, cohort, num_frames, is_training, truncate_after
-        )
+    for cohort in form_cohorts(prompts, corrections):
+        outputs += _track_cohort(batch, cohort, truncate_after)
     return outputs
 
 
-def _track_cohort(
-    network: Sam2VideoModel,
-    features: FrameFeatures,
-    object_clip: Tensor,
-    cohort: Cohort,
-    num_frames: int,
-    is_training: bool,
-    truncate_after: int | None,
-) -> list[FrameOutput]:
-    first = cohort.frames[0]
-    order = list(cohort.frames)
-    order += [frame for frame in range(first + 1, num_frames) if frame not in cohort.frames]
-    clips = object_clip[torch.tensor(cohort.objects, device=object_clip.device)]
+@dataclass(frozen=True)
+class _Batch:
+    """What all steps through a batch of clips share."""
+
+    network: Sam2VideoModel
+    features: FrameFeatures
+    object_clip: Int[Tensor, " objects"]
+    num_frames: int
+    is_training: bool
+    recomputed: Recomputed
+
+
+def _track_cohort(batch: _Batch, cohort: Cohort, truncate_after: int | None) -> list[FrameOutput]:
+    """Track a cohort to the end of its clips."""
+    device = batch.object_clip.device
+    clips = batch.object_clip[send(torch.tensor(cohort.objects), device)]
     place = {name: row for row, name in enumerate(cohort.objects)}
+    order = cohort.order(batch.num_frames)
     bank, outputs = MemoryBank(), []
     for step, frame in enumerate(order):
         if truncate_after and step and step % truncate_after == 0:
@@ -114,20 +150,53 @@ def _track_cohort(
         parts, joined = [], []
         for prompt in cohort.prompts_on(frame) or [None]:
             objects = cohort.objects if prompt is None else prompt.objects
-            rows = torch.tensor([place[name] for name in objects], device=clips.device)
-            output, entry = track_frame(
-                network,
-                features.select(image_rows(clips[rows], frame, num_frames)),
+            rows = send(torch.tensor([place[name] for name in objects]), device)
+            said, entry = _step(
+                batch,
                 bank,
                 frame,
+                image_rows(clips[rows], frame, batch.num_frames),
                 objects,
                 prompt,
-                num_frames,
-                is_training,
+                cohort.corrections_on(frame, objects),
                 is_memory_needed=step < len(order) - 1,
             )
-            outputs.append(output)
+            outputs += said
             parts.append(entry)
             joined.append(rows)
         bank = bank.append(merge_entries(parts, torch.cat(joined).argsort()))
     return outputs
+
+
+def _step(
+    batch: _Batch,
+    bank: MemoryBank,
+    frame: int,
+    images: Int[Tensor, " some_objects"],
+    objects: tuple[int, ...],
+    prompt: Prompt | None,
+    corrections: Corrections | None,
+    *,
+    is_memory_needed: bool,
+) -> tuple[list[FrameOutput], MemoryEntry]:
+    """Track objects that are prompted in one way, or not at all, on one frame."""
+
+    def run(images: Tensor) -> tuple[list[FrameOutput], MemoryEntry]:
+        return track_frame(
+            batch.network,
+            batch.features.select(images),
+            bank,
+            frame,
+            objects,
+            prompt,
+            batch.num_frames,
+            batch.is_training,
+            is_memory_needed=is_memory_needed,
+            corrections=corrections,
+            are_clicks_recomputed=batch.recomputed == "clicks",
+        )
+
+    if batch.recomputed == "frames":
+        # a tensor among the arguments tells which device's random state is to be kept
+        return checkpoint(run, images, use_reentrant=False)
+    return run(images)

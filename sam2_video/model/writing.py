@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from sam2_video.model.adapters import merged_state
 from sam2_video.model.architecture import Architecture
 from sam2_video.model.checkpoint import read_weights
 from sam2_video.model.keymap import to_meta
@@ -47,10 +48,12 @@ def _remove(path: Path) -> None:
 def write_meta(network: nn.Module, path: Path) -> None:
     """Write the weights as Meta's predictor loads them, whole or not at all, and verify them.
 
+    Adapters are added into them.
+
     Raises:
         ValueError: what was read back differs from what was written.
     """
-    state = {name: tensor.detach().cpu() for name, tensor in network.state_dict().items()}
+    state = {name: tensor.cpu() for name, tensor in merged_state(network).items()}
     with whole(path) as part:
         save_meta(state, part)
 

@@ -70,6 +70,14 @@ class RunFolder:
         """Return step and value of a column, where it was logged."""
         return sorted((row["step"], row[column]) for row in self.rows if column in row)
 
+    def better_curve(self, key: str) -> list[tuple[float, float]]:
+        """Return step and score of each validation: of the averaged weights where these are better.
+
+        What becomes `best_model.pth` is chosen from these.
+        """
+        averaged = dict(self.curve(f"val_ema/{key}"))
+        return [(step, max(x, averaged.get(step, x))) for step, x in self.curve(f"val/{key}")]
+
 
 def read_run_folder(path: Path) -> RunFolder:
     """Read a run's folder.

@@ -37,7 +37,7 @@ def judge(run: RunFolder) -> Verdict:
         return Verdict("open", headline, tuple(details))
     curve = run.curve(f"val/{run.metric}")
     name = METRIC_NAMES[run.metric]
-    best_step, best = max(curve, key=lambda point: (point[1], -point[0]))
+    best_step, best = max(run.better_curve(run.metric), key=lambda point: (point[1], -point[0]))
     zero_shot = curve[0][1] if curve[0][0] == 0 else None
     last_step, last = curve[-1]
     if zero_shot is None:
@@ -56,7 +56,9 @@ def judge(run: RunFolder) -> Verdict:
     else:
         kind, headline = "good", f"Training helped: {name} rose by {best - zero_shot:.3f}."
     if best_step > 0:
-        details.append(f"best_model.pth holds the weights of step {best_step:.0f}.")
+        is_averaged = run.summary.get("best_weights") == "averaged"
+        kept = "averaged weights" if is_averaged else "weights"
+        details.append(f"best_model.pth holds the {kept} of step {best_step:.0f}.")
     if zero_shot is not None and last < zero_shot and last_step > 0:
         details.append(f"The last weights ({last:.3f}) are worse than zero-shot.")
     details += _changed_videos(run, run.metric)

@@ -12,14 +12,16 @@ from loguru import logger
 from sam2_video.model.writing import write_meta, write_meta_yaml
 from sam2_video.structures import ClipBatch
 from sam2_video.training.failure import save_batch
-from sam2_video.training.trainer import MemoryTuner, NonFiniteLossError
+from sam2_video.training.non_finite import NonFiniteLossError
+from sam2_video.training.trainer import MemoryTuner
 
 
 class BestWeights(Callback):
     """Keeps the weights of the best validation as `best_model.pth`, in Meta's form, with its YAML.
 
-    The best has the highest J&F. The validation before training counts, as step 0. Without any
-    validation the last weights are the best that there are.
+    The best has the highest J&F, of the raw or of the averaged weights where these are scored too.
+    The validation before training counts, as step 0. Without any validation the last weights are
+    the best that there are.
 
     Args:
         path: of the file.
@@ -32,23 +34,34 @@ class BestWeights(Callback):
         self.is_file_later = is_file_later
         self.best: float | None = None
         self.best_step: int | None = None
+        self.is_averaged = False
 
     def state_dict(self) -> dict[str, Any]:
         """Return what a resumed run must know."""
-        return {"best": self.best, "best_step": self.best_step}
+        return {
+            "best": self.best,
+            "best_step": self.best_step,
+            "is_averaged": self.is_averaged,
+        }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Take over the best of the run that is continued."""
         if not self.is_file_later:
             self.best, self.best_step = state_dict["best"], state_dict["best_step"]
+            self.is_averaged = state_dict["is_averaged"]
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Write the weights when they are the best so far."""
         assert isinstance(pl_module, MemoryTuner)
-        value = pl_module.validation["val/JF"]
+        value, is_averaged = pl_module.best_of_validation
         if math.isfinite(value) and (self.best is None or value > self.best):
             self.best, self.best_step = value, trainer.global_step
-            self.write(trainer, pl_module)
+            self.is_averaged = is_averaged
+            if pl_module.average is None or not is_averaged:
+                self.write(trainer, pl_module)
+                return
+            with pl_module.average.applied(pl_module.model.network):
+                self.write(trainer, pl_module)
 
     def write(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Write the present weights."""
@@ -60,6 +73,23 @@ class BestWeights(Callback):
             # Meta's code takes square frames only
             if height == width:
                 write_meta_yaml(model.architecture, height, self.path.with_suffix(".yaml"))
+
+
+class Averaging(Callback):
+    """Takes the weights of every step into their average; before what saves or validates them."""
+
+    def on_train_batch_end(
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        outputs: Any,  # noqa: ANN401
+        batch: ClipBatch,
+        batch_idx: int,
+    ) -> None:
+        """Average, at the end of an accumulation."""
+        assert isinstance(pl_module, MemoryTuner)
+        if pl_module.average is not None and ends_step(trainer, batch_idx):
+            pl_module.average.update(pl_module.model.network)
 
 
 class NonFiniteGuard(Callback):
@@ -102,7 +132,7 @@ class StepLog(Callback):
         self.seconds = 0.0
         self._start = 0.0
         self._num_clips_of_step = 0
-        self._rate = 0.0
+        self._rates: dict[str, float] = {}
 
     @property
     def clips_per_second(self) -> float | None:
@@ -128,8 +158,9 @@ class StepLog(Callback):
     def on_train_batch_start(
         self, trainer: Trainer, pl_module: LightningModule, batch: ClipBatch, batch_idx: int
     ) -> None:
-        """Keep the rate of the step: the schedule moves on before the step's end is told."""
-        self._rate = trainer.optimizers[0].param_groups[0]["lr"]
+        """Keep the rates of the step: the schedule moves on before the step's end is told."""
+        assert isinstance(pl_module, MemoryTuner)
+        self._rates = pl_module.rates_now()
 
     def on_train_batch_end(
         self,
@@ -154,7 +185,7 @@ class StepLog(Callback):
         self._num_clips_of_step = 0
         for name in ("train/loss", "train/J", "clips/s", "memory_gb"):
             pl_module.log(name, metrics[name], prog_bar=True, logger=False, batch_size=1)
-        metrics |= {"lr-AdamW": self._rate, "epoch": float(trainer.current_epoch)}
+        metrics |= self._rates | {"epoch": float(trainer.current_epoch)}
         for log in trainer.loggers:
             log.log_metrics(metrics, step=trainer.global_step - 1)
 

@@ -3,7 +3,7 @@
 import logging
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -13,10 +13,12 @@ from loguru import logger
 from rich.console import Console
 from rich.table import Table
 
+from sam2_video.config import TrainerConfig
 from sam2_video.data.datamodule import ClipDataModule
 from sam2_video.model.sam2 import SAM2Model
 from sam2_video.model.trainable import summarise
 from sam2_video.training import folder
+from sam2_video.training.parameter_groups import ParameterGroup
 from sam2_video.training.summary import TrainResult
 
 NATIVE_SIDE = 1024
@@ -148,6 +150,23 @@ def describe_model(model: SAM2Model) -> None:
         )
 
 
+def describe_groups(groups: Sequence[ParameterGroup], settings: TrainerConfig) -> None:
+    """Say what learns at which rate and with which weight decay."""
+    rows: dict[tuple[str, float], list[ParameterGroup]] = {}
+    for group in groups:
+        name = group.name if settings.lr_by_name else "everything"
+        kind = name if group.is_decayable else f"{name}: biases, norms"
+        rows.setdefault((kind, group.decay), []).append(group)
+    parts = []
+    for (kind, decay), members in rows.items():
+        rates = sorted({group.rate for group in members})
+        rate = f"{rates[0]:.3g}" + (f" .. {rates[-1]:.3g}" if len(rates) > 1 else "")
+        number = sum(group.num_parameters for group in members)
+        parts.append(f"{kind}: rate {rate}, decay {decay:g}, {number:,} parameters")
+    slower = f" (layer decay {settings.layer_decay:g})" if settings.layer_decay != 1 else ""
+    logger.info(f"learning rates{slower}:\n  " + "\n  ".join(parts))
+
+
 def describe_data(datamodule: ClipDataModule) -> None:
     """Say how many videos are trained and validated on."""
     train, validation = datamodule.train_videos, datamodule.val_videos
@@ -157,7 +176,7 @@ def describe_data(datamodule: ClipDataModule) -> None:
         "each from its first frame to its last"
     )
     if not validation:
-        logger.warning("no validation (dataset.val_fraction is 0): best_model.pth = last weights")
+        logger.warning("no validation (no video is held out): best_model.pth = last weights")
 
 
 def describe_stop(reason: str, output_dir: Path) -> None:
@@ -197,4 +216,5 @@ def conclude(result: TrainResult) -> None:
             "training did not help: no validation was better than zero-shot, whose weights are the "
             "best; try a lower trainer.lr, more data, or other trainable_modules"
         )
-    logger.info(f"best weights: {result.best_model}")
+    averaged = ", averaged over the steps (trainer.ema_decay)" if result.is_best_averaged else ""
+    logger.info(f"best weights: {result.best_model}{averaged}")

@@ -16,7 +16,7 @@ LEAST_SECONDS = 5.0
 
 
 def _is_validation(name: str) -> bool:
-    return name.startswith("val/")
+    return name.startswith(("val/", "val_ema/"))
 
 
 class MetricsCsv(Logger):

@@ -2,12 +2,14 @@
 
 import math
 from collections.abc import Iterable
+from typing import Any
 
 import torch
 from torch import nn
 from torch.optim.lr_scheduler import LambdaLR
 
 from sam2_video.config import TrainerConfig
+from sam2_video.training.parameter_groups import group_parameters
 
 
 def learning_rate_factor(step: int, num_steps: int, settings: TrainerConfig) -> float:
@@ -27,25 +29,69 @@ def learning_rate_factor(step: int, num_steps: int, settings: TrainerConfig) -> 
 
 
 def build_optimiser(
-    parameters: Iterable[nn.Parameter], settings: TrainerConfig, num_steps: int
+    parameters: Iterable[tuple[str, nn.Parameter]], settings: TrainerConfig, num_steps: int
 ) -> tuple[torch.optim.AdamW, LambdaLR]:
-    """Return AdamW over what learns, without decay of biases and norms, and its schedule."""
-    learning = [parameter for parameter in parameters if parameter.requires_grad]
+    """Return AdamW over what learns, in groups of one rate and decay, and its schedule.
+
+    Args:
+        parameters: of the network, by name, learning or not.
+        settings: rates, decays and schedule.
+        num_steps: that the schedule takes.
+
+    Raises:
+        ValueError: a name or glob of the settings matches nothing; says which.
+    """
     groups = [
-        {"params": [p for p in learning if p.ndim > 1], "is_decayed": True},
-        {"params": [p for p in learning if p.ndim <= 1], "is_decayed": False},
+        {
+            "params": list(group.parameters.items()),
+            "lr": group.rate,
+            "weight_decay": group.decay,
+        }
+        for group in group_parameters(parameters, settings)
     ]
-    optimiser = torch.optim.AdamW([group for group in groups if group["params"]], lr=settings.lr)
-    schedule = LambdaLR(optimiser, lambda step: learning_rate_factor(step, num_steps, settings))
-    follow_settings(schedule, settings)
-    return optimiser, schedule
+    optimiser = torch.optim.AdamW(groups)
+    return optimiser, LambdaLR(
+        optimiser, lambda step: learning_rate_factor(step, num_steps, settings)
+    )
 
 
-def follow_settings(schedule: LambdaLR, settings: TrainerConfig) -> None:
-    """Set the rates and decays as configured, where a checkpoint has brought others along."""
+def rates_now(schedule: LambdaLR, settings: TrainerConfig) -> dict[str, float]:
+    """Return the rate of the coming step, and that of each name or glob with a rate of its own."""
+    factor = schedule.lr_lambdas[0](schedule.last_epoch)
+    own = {f"lr-{pattern}": rate * factor for pattern, rate in settings.lr_by_name.items()}
+    return {"lr-AdamW": settings.lr * factor} | own
+
+
+def follow_settings(
+    state: dict[str, Any], parameters: Iterable[tuple[str, nn.Parameter]], settings: TrainerConfig
+) -> dict[str, Any]:
+    """Return an optimiser's saved state in the groups, rates and decays that are configured now.
+
+    The moments stay with their parameters, whose names the state holds.
+    """
+    moments = {
+        name: state["state"][index]
+        for name, index in named_indices(state).items()
+        if index in state["state"]
+    }
+    optimiser, _ = build_optimiser(parameters, settings, num_steps=1)
+    own = optimiser.state_dict()
+    places = named_indices(own)
+    return own | {"state": {places[name]: value for name, value in moments.items()}}
+
+
+def follow_schedule(schedule: LambdaLR) -> None:
+    """Set the rates to those of the schedule's step, where a checkpoint has set it."""
     groups = schedule.optimizer.param_groups
-    schedule.base_lrs = [settings.lr] * len(groups)
+    schedule.base_lrs = [group["initial_lr"] for group in groups]
     for group, factor in zip(groups, schedule.lr_lambdas, strict=True):
-        group["initial_lr"] = settings.lr
-        group["lr"] = settings.lr * factor(schedule.last_epoch)
-        group["weight_decay"] = settings.weight_decay if group["is_decayed"] else 0.0
+        group["lr"] = group["initial_lr"] * factor(schedule.last_epoch)
+
+
+def named_indices(state: dict[str, Any]) -> dict[str, int]:
+    """Return the place of each parameter, by name, in an optimiser's state."""
+    return {
+        name: index
+        for group in state["param_groups"]
+        for name, index in zip(group["param_names"], group["params"], strict=True)
+    }

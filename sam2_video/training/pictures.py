@@ -69,6 +69,7 @@ class Pictures(Callback):
         self.prompts = prompts
         self.best = best
         self._own: dict[str, KeptMasks] = {}
+        self._averaged: dict[str, KeptMasks] = {}
         self._now: dict[str, KeptMasks] = {}
         self._now_step = 0
         self._zero_shot = load_kept(self.folder / ZERO_SHOT) if is_resumed else {}
@@ -97,7 +98,13 @@ class Pictures(Callback):
         if batch_idx or not trainer.is_global_zero or trainer.current_epoch % self.every:
             return
         assert isinstance(pl_module, MemoryTuner)
-        clips = show_clips(batch, pl_module.model.image_size, self.prompts, self.train_videos)
+        clips = show_clips(
+            batch,
+            pl_module.model.image_size,
+            self.prompts,
+            pl_module.augmentation,
+            self.train_videos,
+        )
         title = f"training clips of epoch {trainer.current_epoch + 1}, as the model sees them"
         picture = draw_clips(clips, title)
         log_picture(trainer.loggers, "training clips", picture, trainer.global_step)
@@ -108,7 +115,7 @@ class Pictures(Callback):
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Ask for masks, and forget those of a validation that was broken off."""
         assert isinstance(pl_module, MemoryTuner)
-        self._own = {}
+        self._own, self._averaged = {}, {}
         if not pl_module.keep_frames:
             pl_module.keep_frames = choose_frames(list(self.videos.values()))
 
@@ -123,14 +130,20 @@ class Pictures(Callback):
     ) -> None:
         """Pack the masks of a video, which are too many to hold of all as they are."""
         assert isinstance(pl_module, MemoryTuner)
-        if batch is not None:
-            score = pl_module.scores[-1]
-            self._own[score.video_id] = keep(score)
-            pl_module.scores[-1] = replace(score, masks={})
+        if batch is None:
+            return
+        of_weights = (self._own, pl_module.scores), (self._averaged, pl_module.averaged_scores)
+        for kept, scores in of_weights:
+            # averaged weights are not scored before the first step
+            if scores:
+                kept[batch.video_id] = keep(scores[-1])
+                scores[-1] = replace(scores[-1], masks={})
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Keep the masks of zero-shot and best, and draw some epochs."""
-        joined = {name: kept for own in gather(self._own) for name, kept in own.items()}
+        is_best = self.best.best_step == trainer.global_step
+        own = self._averaged if is_best and self.best.is_averaged else self._own
+        joined = {name: kept for own in gather(own) for name, kept in own.items()}
         if not trainer.is_global_zero:
             return
         self._now, self._now_step = joined, trainer.global_step
@@ -139,7 +152,7 @@ class Pictures(Callback):
         with without_harm("what later pictures need"):
             if self._now_step == 0:
                 save_kept(self.folder / ZERO_SHOT, joined)
-            if self.best.best_step == self._now_step:
+            if is_best:
                 self._best = joined
                 save_kept(self.folder / BEST, joined)
         if trainer.state.fn == "fit" and trainer.current_epoch % self.every == 0:

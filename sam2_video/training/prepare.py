@@ -4,11 +4,12 @@ from pathlib import Path
 
 from loguru import logger
 
-from sam2_video.config import TrainConfig
+from sam2_video.config import LoraConfig, TrainConfig
 from sam2_video.data.datamodule import ClipDataModule
 from sam2_video.model.sam2 import SAM2Model
 from sam2_video.model.trainable import GROUPS
 from sam2_video.training import messages
+from sam2_video.training.parameter_groups import group_parameters
 from sam2_video.training.trainer import MemoryTuner
 
 
@@ -36,37 +37,77 @@ def load_tuner(config: TrainConfig, state: Path | None = None) -> MemoryTuner:
         config.model.memory_attention_dropout,
         config.seed,
     )
+    lora = config.lora
+    if lora.modules:
+        model.add_adapters(lora.modules, lora.rank, lora.alpha, lora.dropout, config.seed)
+    elif lora != LoraConfig():
+        logger.warning("lora: there are no adapters: lora.modules names nothing")
     model.set_trainable(config.model.trainable_modules)
     messages.describe_model(model)
+    messages.describe_groups(
+        group_parameters(model.network.named_parameters(), config.trainer), config.trainer
+    )
     _check_clips_teach(config, model)
-    model.train()
+    return make_tuner(config, model)
+
+
+def make_tuner(config: TrainConfig, model: SAM2Model) -> MemoryTuner:
+    """Return the module around a loaded model."""
     return MemoryTuner(
-        model,
+        model.train(),
         config.losses,
         config.prompts,
         config.trainer,
         config.model.truncate_memory_gradient,
+        config.augmentation,
     )
 
 
 def _check_clips_teach(config: TrainConfig, model: SAM2Model) -> None:
     """Refuse clips of one frame where they would teach nothing."""
-    if config.dataset.video_clip_length > 1:
+    reason = _why_frames_teach_nothing(config, model)
+    if config.dataset.video_clip_length == 1 and reason is not None:
+        raise ValueError(
+            f"dataset.video_clip_length: got 1, {reason[0]}; expected 2 or more frames, or "
+            f"{reason[1]}"
+        )
+
+
+def check_single_frames_teach(
+    config: TrainConfig, model: SAM2Model, datamodule: ClipDataModule
+) -> None:
+    """Refuse data of single frames alone where they would teach nothing; warn of some."""
+    count = sum(one.num_single_frames for one in datamodule.sets)
+    reason = _why_frames_teach_nothing(config, model)
+    if not count or reason is None:
         return
-    where = "dataset.video_clip_length: got 1"
+    total = len(datamodule.train_videos)
+    told = (
+        f"{count} of {total} videos give clips of one frame (dataset.still_images: single, or "
+        f"dataset.video_clip_length: 1), {reason[0]}; expected still_images: motion, or {reason[1]}"
+    )
+    if count == total:
+        raise ValueError(told)
+    logger.warning(told)
+
+
+def _why_frames_teach_nothing(config: TrainConfig, model: SAM2Model) -> tuple[str, str] | None:
+    """Return why nothing is learned from a clip of one frame, and what else would help, if so."""
     learning = {
         name.split(".")[0] for name, p in model.network.named_parameters() if p.requires_grad
     }
     if learning <= set(GROUPS["memory"]):
-        raise ValueError(
-            f"{where}, and model.trainable_modules names only what lies around memory, which a "
-            "single frame does not use; expected 2 or more frames, or other modules"
+        return (
+            "and model.trainable_modules names only what lies around memory, which a single frame "
+            "does not use",
+            "other modules",
         )
     if config.prompts.box + config.prompts.point == 0:
-        raise ValueError(
-            f"{where} with mask prompts alone: on a frame whose mask is given nothing is left to "
-            "predict; expected 2 or more frames, or prompts.box or prompts.point above 0"
+        return (
+            "with mask prompts alone: on a frame whose mask is given nothing is left to predict",
+            "prompts.box or prompts.point above 0",
         )
+    return None
 
 
 def open_data(config: TrainConfig) -> ClipDataModule:

@@ -74,9 +74,11 @@ class EpochLines(Callback):
             if (values := [row[name] for row in rows if name in row])
         ]
         if pl_module.validated_step == trainer.global_step and self.best.best is not None:
-            value = float(trainer.callback_metrics["val/JF"])
+            value = pl_module.validation["val/JF"]
+            averaged = pl_module.validation.get("val_ema/JF")
             if math.isfinite(value):
-                parts.append(f"val J&F {value:.3f} (best {self.best.best:.3f})")
+                beside = "" if averaged is None else f", {averaged:.3f} averaged"
+                parts.append(f"val J&F {value:.3f}{beside} (best {self.best.best:.3f})")
         if speeds := [row["clips/s"] for row in rows if "clips/s" in row]:
             parts.append(f"{fmean(speeds):.2f} clips/s")
         parts.append(f"{self.time_left.estimate(trainer)} left")

@@ -1,5 +1,6 @@
 """The checkpoint that a run is resumed from: where it stands, and whether it fits."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,7 @@ from sam2_video.training.folder import (
     is_finished,
     read_rows,
 )
+from sam2_video.training.optimiser import named_indices
 from sam2_video.training.trainer import MemoryTuner
 
 
@@ -27,7 +29,7 @@ class Resume:
     step: int
     num_epochs: int
     shapes: Mapping[str, tuple[int, ...]]
-    num_trained: int
+    trained: frozenset[str]
 
     @property
     def is_best_later(self) -> bool:
@@ -36,7 +38,11 @@ class Resume:
         Its weights, in `best_model.pth`, are then none of the resumed run's.
         """
         rows = [row for row in read_rows(self.output_dir / METRICS_CSV) if "val/JF" in row]
-        best = max(rows, key=lambda row: row["val/JF"], default=None)
+        best = max(
+            rows,
+            key=lambda row: max(row["val/JF"], row.get("val_ema/JF", -math.inf)),
+            default=None,
+        )
         return best is not None and best["step"] > self.step
 
 
@@ -59,14 +65,19 @@ def read_resume(resume: str) -> Resume:
             "give --model-checkpoint in place of --resume"
             + (f", to continue their run give --resume {output_dir}" if has_state else "")
         )
-    groups = content["optimizer_states"][0]["param_groups"]
+    state = content["optimizer_states"][0]
+    if not all("param_names" in group for group in state["param_groups"]):
+        raise ValueError(
+            f"resume: {path} does not name what it has trained: an earlier version wrote it; for a "
+            "new run from its weights give --model-checkpoint in place of --resume"
+        )
     return Resume(
         checkpoint=path,
         output_dir=output_dir,
         step=int(content["global_step"]),
         num_epochs=content["loops"]["fit_loop"]["epoch_progress"]["current"]["processed"],
         shapes={name: tuple(value.shape) for name, value in content["state_dict"].items()},
-        num_trained=sum(len(group["params"]) for group in groups),
+        trained=frozenset(named_indices(state)),
     )
 
 
@@ -85,14 +96,15 @@ def check_resume(resume: Resume, tuner: MemoryTuner, settings: TrainerConfig) ->
         )
         raise ValueError(
             f"resume: {resume.checkpoint} is of another network ({len(different)} weights differ, "
-            f"such as {different[0]}); resume with the run's own config.yaml"
+            f"such as {different[0]}), or has other adapters; resume with the run's own config.yaml"
         )
-    num_trained = sum(parameter.requires_grad for parameter in tuner.parameters())
-    if num_trained != resume.num_trained:
+    trained = {name for name, p in tuner.model.network.named_parameters() if p.requires_grad}
+    if trained != resume.trained:
         raise ValueError(
-            f"resume: {resume.checkpoint} has trained {resume.num_trained} weights, and "
-            f"model.trainable_modules now names {num_trained}; a resumed run trains the same ones. "
-            "For a new run from these weights give the file as --model-checkpoint"
+            f"resume: {resume.checkpoint} has trained {len(resume.trained)} weights, and "
+            f"model.trainable_modules now names {len(trained)}, "
+            f"{len(trained & resume.trained)} of them the same; a resumed run trains the same "
+            "ones. For a new run from these weights give the file as --model-checkpoint"
         )
     is_done = resume.num_epochs >= settings.max_epochs or 0 < settings.max_steps <= resume.step
     if is_done and is_finished(resume.output_dir):

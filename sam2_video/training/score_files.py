@@ -82,7 +82,10 @@ def read_fading(path: Path) -> dict[int, list[float]]:
 
 
 class ScoreFiles(Callback):
-    """Writes the scores of the validation before training, of the best and of the last."""
+    """Writes the scores of the validation before training, of the best and of the last.
+
+    Those of the best are the averaged weights' where `best_model.pth` has these.
+    """
 
     def __init__(self, output_dir: Path, videos: Sequence[Video], best: BestWeights) -> None:
         self.output_dir = output_dir
@@ -93,15 +96,20 @@ class ScoreFiles(Callback):
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Write, after the best weights have been chosen."""
         assert isinstance(pl_module, MemoryTuner)
-        own = [describe_score(s, self.videos[s.video_id]) for s in pl_module.scores]
+        step = trainer.global_step
+        content = self._join(pl_module.scores, step)
+        files = {"last": content}
+        if step == 0:
+            files["zero_shot"] = content
+        if self.best.best_step == step:
+            is_averaged = self.best.is_averaged
+            files["best"] = self._join(pl_module.averaged_scores, step) if is_averaged else content
+        if trainer.is_global_zero:
+            for name, scores in files.items():
+                write_json(self.output_dir / SCORES.format(name), scores)
+
+    def _join(self, scores: Sequence[VideoScore], step: int) -> dict[str, Any]:
+        own = [describe_score(score, self.videos[score.video_id]) for score in scores]
         joined = [entry for entries in gather(own) for entry in entries]
         joined.sort(key=lambda entry: self.order[entry["video"]])
-        if not trainer.is_global_zero:
-            return
-        step = trainer.global_step
-        content = join_scores(joined, step)
-        names = ["last"]
-        names += ["zero_shot"] if step == 0 else []
-        names += ["best"] if self.best.best_step == step else []
-        for name in names:
-            write_json(self.output_dir / SCORES.format(name), content)
+        return join_scores(joined, step)

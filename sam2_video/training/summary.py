@@ -8,7 +8,7 @@ from sam2_video.training.callbacks import BestWeights, StepLog, peak_memory_gb
 from sam2_video.training.folder import SUMMARY, write_json
 from sam2_video.training.machine import describe_machine
 from sam2_video.training.metrics_log import MetricsCsv
-from sam2_video.training.trainer import VALIDATED, MemoryTuner
+from sam2_video.training.trainer import AVERAGED, VALIDATED, MemoryTuner
 
 
 @dataclass(frozen=True)
@@ -16,7 +16,8 @@ class TrainResult:
     """What a run came to, as J&F: the mean over the objects of whole validation videos.
 
     `before` is zero-shot, the weights that training started from; None where nothing was validated.
-    `is_finished` is False where the run was asked to stop and can be resumed.
+    `is_finished` is False where the run was asked to stop and can be resumed, `is_best_averaged`
+    is True where `best_model` holds averaged weights.
     """
 
     output_dir: Path
@@ -25,6 +26,7 @@ class TrainResult:
     best: float | None
     last: float | None
     is_finished: bool
+    is_best_averaged: bool = False
 
 
 def make_result(
@@ -39,6 +41,7 @@ def make_result(
         best=best.best,
         last=values[max(values)] if values else None,
         is_finished=is_finished,
+        is_best_averaged=best.is_averaged,
     )
 
 
@@ -51,6 +54,10 @@ def write_summary(
     settings: dict[str, Any],
 ) -> None:
     """Write `training_metrics.json`; `settings` are values of this run that stand as they are."""
+
+    def is_best_averaged(when: str) -> bool:
+        return when == "best" and best.is_averaged
+
     parameters = list(tuner.model.parameters())
     final: dict[str, float] = {}
     for row in table.rows:
@@ -62,10 +69,14 @@ def write_summary(
         {
             "is_finished": result.is_finished,
             **{
-                name: {when: validated.get(step, {}).get(name) for when, step in steps_of.items()}
+                name: {
+                    when: validated.get(step, {}).get(averaged if is_best_averaged(when) else name)
+                    for when, step in steps_of.items()
+                }
                 | {"best_step": best.best_step}
-                for name in VALIDATED
+                for name, averaged in zip(VALIDATED, AVERAGED, strict=True)
             },
+            "best_weights": "averaged" if best.is_averaged else "raw",
             "final": final,
             "steps": tuner.trainer.global_step,
             "epochs": tuner.trainer.current_epoch,

@@ -7,37 +7,36 @@ import torch
 from lightning.pytorch import LightningModule
 from loguru import logger
 from torch import Tensor
-from torch import distributed as dist
 from torch.nn.utils import clip_grad_norm_
 
-from sam2_video.config import LossConfig, PromptConfig, TrainerConfig
-from sam2_video.data.transforms import prepare_clips
+from sam2_video.config import AugmentationConfig, LossConfig, PromptConfig, TrainerConfig
 from sam2_video.data.video import Video
 from sam2_video.evaluation import VideoScore, evaluate_video
-from sam2_video.losses import ClipLoss, clip_loss
 from sam2_video.metrics import RegionAndBoundary
+from sam2_video.model.adapters import find_alpha
+from sam2_video.model.checkpoint import ADAPTER_ALPHA
 from sam2_video.model.facts import FACTS, ModelFacts, dump_facts
 from sam2_video.model.sam2 import SAM2Model
-from sam2_video.prompts import draw_prompts
-from sam2_video.structures import ClipBatch, ClipSource, FrameOutput, ModelClips, PromptKind
-from sam2_video.training.optimiser import build_optimiser, follow_settings
-from sam2_video.training.values import has_several_processes, step_values, sum_over_processes
+from sam2_video.structures import ClipBatch, PromptKind
+from sam2_video.training.averaging import WeightAverage
+from sam2_video.training.non_finite import NonFiniteLossError, name_clips, non_finite_loss
+from sam2_video.training.objective import Learned, draw_lesson, learn_from
+from sam2_video.training.optimiser import (
+    build_optimiser,
+    follow_schedule,
+    follow_settings,
+    rates_now,
+)
+from sam2_video.training.values import step_values, sum_over_processes
 
 VALIDATED = {"val/JF": "jf", "val/J": "j", "val/F": "f"}
 """What validation logs, and which of the scores it is."""
+AVERAGED = {"val_ema/JF": "jf", "val_ema/J": "j", "val_ema/F": "f"}
+"""The same of the averaged weights, where there are any."""
+BETTER = "val_better/JF"
+"""The higher J&F of raw and averaged weights: not logged, but what ends a run early."""
 MOST_SKIPPED_STEPS = 32
 """A loss scale that starts at 2^16 has become tiny after so many halvings: no overflow is left."""
-
-
-class NonFiniteLossError(ValueError):
-    """The loss, or its gradient, is not a number: training must not go on.
-
-    With several processes all of them raise it; `is_here` where the numbers of this one are bad.
-    """
-
-    def __init__(self, message: str, *, is_here: bool) -> None:
-        super().__init__(message)
-        self.is_here = is_here
 
 
 class MemoryTuner(LightningModule):
@@ -49,6 +48,9 @@ class MemoryTuner(LightningModule):
     mean of their means, which is that of one larger batch only where they hold as many valid
     objects. `validation` is the last one's means over all processes, `scores` are those of the
     videos of this process, and `validated_step` is its optimisation step.
+
+    With `trainer.ema_decay` all of it is measured a second time of the averaged weights, as
+    `val_ema/JF`, `val_ema/J`, `val_ema/F` and `averaged_scores`, from the first step on.
     """
 
     def __init__(
@@ -58,6 +60,7 @@ class MemoryTuner(LightningModule):
         prompts: PromptConfig,
         settings: TrainerConfig,
         truncate_memory_gradient: int | None = None,
+        augmentation: AugmentationConfig | None = None,
     ) -> None:
         super().__init__()
         self.model = model
@@ -65,9 +68,13 @@ class MemoryTuner(LightningModule):
         self.prompts = prompts
         self.settings = settings
         self.truncate_memory_gradient = truncate_memory_gradient
+        self.augmentation = augmentation
         self.validation_metric = RegionAndBoundary()
         self.validation: dict[str, float] = {}
         self.scores: list[VideoScore] = []
+        self.average = None if settings.ema_decay is None else WeightAverage(settings.ema_decay)
+        self.averaged_metric = RegionAndBoundary()
+        self.averaged_scores: list[VideoScore] = []
         self.keep_frames: dict[str, tuple[int, ...]] = {}
         self.validated_step: int | None = None
         self._loss_names: list[str] = []
@@ -77,30 +84,20 @@ class MemoryTuner(LightningModule):
         self._has_said_unsupervised = False
         self._has_said_unscored = False
 
-    def compute_loss(self, batch: ClipBatch) -> tuple[ClipLoss, list[FrameOutput], ModelClips]:
-        """Draw prompts, track, and compute the loss of a batch."""
+    def compute_loss(self, batch: ClipBatch) -> Learned:
+        """Augment, draw prompts, track, and compute the loss of a batch."""
         # dropout, too, follows from the clips: a resumed run, or a replay, draws the same
         torch.manual_seed(batch.sources[0].seed)
-        clips = prepare_clips(batch, self.model.image_size)
-        object_clip = [
-            index for index, source in enumerate(batch.sources) for _ in source.object_ids
-        ]
-        prompts = draw_prompts(
-            clips.targets, clips.prompt_frames, object_clip, clips.seeds, self.prompts
-        )
-        outputs = self.model(
-            clips.pixels, clips.object_clip, prompts, self.truncate_memory_gradient
-        )
-        is_joint = has_several_processes()
-        loss = clip_loss(
-            outputs,
-            clips.targets,
-            clips.labelled,
+        lesson = draw_lesson(batch, self.model.image_size, self.prompts, self.augmentation)
+        return learn_from(
+            self.model,
+            lesson,
             self.losses,
-            reduce_count=sum_over_processes if is_joint else None,
-            world_size=dist.get_world_size() if is_joint else 1,
+            self.truncate_memory_gradient,
+            self.settings.clips_at_once,
+            self.settings.objects_at_once,
+            self.settings.activation_checkpointing,
         )
-        return loss, outputs, clips
 
     def training_step(self, batch: ClipBatch, batch_idx: int) -> Tensor:
         """Return the loss of a batch.
@@ -108,11 +105,12 @@ class MemoryTuner(LightningModule):
         Raises:
             NonFiniteLossError: the loss is not finite in some process; names the clips.
         """
-        loss, outputs, clips = self.compute_loss(batch)
-        values = sum_over_processes(step_values(loss, outputs, clips))
+        learned = self.compute_loss(batch)
+        loss = learned.loss
+        values = sum_over_processes(step_values(loss, learned.similarity, learned.num_similarities))
         # a sum over processes is finite in all of them or in none: none is left waiting
         if not torch.isfinite(values[0]):
-            raise self._non_finite_loss(loss.total, batch)
+            raise non_finite_loss(loss.total, batch, self.global_step)
         self._loss_names = ["loss", *loss.terms]
         self._sums = values if batch_idx % self.settings.accumulate == 0 else self._sums + values
         if loss.total.requires_grad:
@@ -120,8 +118,9 @@ class MemoryTuner(LightningModule):
         if not self._has_said_unsupervised:
             self._has_said_unsupervised = True
             logger.warning(
-                f"nothing is learned from a batch without any prediction ({_name(batch.sources)}): "
-                "its objects are only seen on the frame on which they are given"
+                "nothing is learned from a batch without any prediction "
+                f"({name_clips(batch.sources)}): its objects are only seen on the frame on which "
+                "they are given"
             )
         # a graph all the same: backward is where the processes wait for each other
         learning = next(p for p in self.parameters() if p.requires_grad)
@@ -135,23 +134,6 @@ class MemoryTuner(LightningModule):
         metrics["train/J"] = overlap / count if count else math.nan
         metrics["gradient_norm"] = self._gradient_norm.item()
         return metrics
-
-    def _non_finite_loss(self, total: Tensor, batch: ClipBatch) -> NonFiniteLossError:
-        """Return the error that names the clips of every process whose loss is not finite."""
-        is_here = not bool(torch.isfinite(total))
-        messages: list[str | None] = [
-            f"the loss is {total.item()} ({_name(batch.sources)})" if is_here else None
-        ]
-        if has_several_processes():
-            own = messages[0]
-            messages *= dist.get_world_size()
-            dist.all_gather_object(messages, own)
-        found = "; ".join(message for message in messages if message is not None)
-        return NonFiniteLossError(
-            f"step {self.global_step}: {found or 'the sum of the losses overflows'}; the weights "
-            "are unchanged. Lower trainer.lr, or try --precision bf16-mixed or 32-true",
-            is_here=is_here or not found,
-        )
 
     def configure_gradient_clipping(
         self,
@@ -181,29 +163,57 @@ class MemoryTuner(LightningModule):
             )
 
     def on_train_start(self) -> None:
-        """Let a resumed run follow its own settings: a checkpoint brings the old rate along."""
+        """Let a resumed run follow its own settings: a checkpoint brings the old rates along."""
+        follow_schedule(self._schedule)
+        if self.average is not None:
+            self.average.start(self.model.network)
+
+    @property
+    def _schedule(self) -> torch.optim.lr_scheduler.LambdaLR:
         schedule = self.lr_schedulers()
         assert isinstance(schedule, torch.optim.lr_scheduler.LambdaLR)
-        follow_settings(schedule, self.settings)
+        return schedule
+
+    def rates_now(self) -> dict[str, float]:
+        """Return the learning rate of the coming step, and those that names have of their own."""
+        return rates_now(self._schedule, self.settings)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Keep which step was validated, and what model this is."""
+        """Keep which step was validated, what model this is, and the averaged weights."""
         checkpoint["validated_step"] = self.validated_step
         checkpoint[FACTS] = dump_facts(ModelFacts(self.model.architecture, self.model.image_size))
+        alpha = find_alpha(self.model.network)
+        if alpha is not None:
+            checkpoint[ADAPTER_ALPHA] = alpha
+        if self.average is not None:
+            checkpoint["average"] = self.average.state_dict()
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Take over which step was validated."""
+        """Take over which step was validated, the average, and the optimiser's state regrouped."""
         self.validated_step = checkpoint["validated_step"]
+        # averaging that is new in a resumed run begins there
+        if self.average is not None and "average" in checkpoint:
+            self.average.load_state_dict(checkpoint["average"])
+        named = self.model.network.named_parameters()
+        states = checkpoint["optimizer_states"]
+        checkpoint["optimizer_states"] = [follow_settings(states[0], named, self.settings)]
 
     def on_validation_epoch_start(self) -> None:
         """Forget the scores of the last validation, also of one that was broken off."""
-        self.scores = []
+        self.scores, self.averaged_scores = [], []
         self.validation_metric.reset()
+        self.averaged_metric.reset()
 
     def validation_step(self, video: Video | None, batch_idx: int) -> None:
         """Track and score one whole video; None where other processes have one more."""
         if video is None:
             return
+        self._score(video, self.scores, self.validation_metric)
+        if self.average is not None and self.average.is_apart:
+            with self.average.applied(self.model.network):
+                self._score(video, self.averaged_scores, self.averaged_metric)
+
+    def _score(self, video: Video, scores: list[VideoScore], metric: RegionAndBoundary) -> None:
         score = evaluate_video(
             self.model,
             video,
@@ -212,9 +222,9 @@ class MemoryTuner(LightningModule):
             keep_frames=self.keep_frames.get(video.video_id, ()),
             count_first_and_last=self.settings.validation_counts_first_and_last,
         )
-        self.scores.append(score)
+        scores.append(score)
         for summary in score.summaries:
-            self.validation_metric.update(summary)
+            metric.update(summary)
 
     def on_validation_epoch_end(self) -> None:
         """Log the means over all objects of all videos of all processes.
@@ -223,9 +233,14 @@ class MemoryTuner(LightningModule):
         """
         values = self.validation_metric.compute()
         self.validation = {name: values[key].item() for name, key in VALIDATED.items()}
+        if self.average is not None and self.average.is_apart:
+            averaged = self.averaged_metric.compute()
+            self.validation |= {name: averaged[key].item() for name, key in AVERAGED.items()}
         self.validated_step = self.trainer.global_step
         for name, value in self.validation.items():
             self.log(name, value, prog_bar=name == "val/JF", logger=False)
+        if self.average is not None:
+            self.log(BETTER, self.best_of_validation[0], logger=False)
         if not values["num_objects"] and not self._has_said_unscored:
             self._has_said_unscored = True
             logger.warning(
@@ -236,21 +251,22 @@ class MemoryTuner(LightningModule):
         for log in self.trainer.loggers:
             log.log_metrics(row, step=self.validated_step)
 
+    @property
+    def best_of_validation(self) -> tuple[float, bool]:
+        """Return the last validation's higher J&F, and whether it is the averaged weights'."""
+        raw, averaged = (self.validation.get(name, math.nan) for name in ("val/JF", "val_ema/JF"))
+        is_averaged = averaged > raw
+        return (averaged if is_averaged else raw), is_averaged
+
     def configure_optimizers(self) -> Any:  # noqa: ANN401 (Lightning's own union of dictionaries)
         """Return AdamW, without decay of biases and norms, and its schedule."""
         num_steps = int(self.trainer.estimated_stepping_batches)
         if self.settings.max_steps > 0:
             num_steps = min(num_steps, self.settings.max_steps)
-        optimiser, schedule = build_optimiser(self.parameters(), self.settings, num_steps)
+        optimiser, schedule = build_optimiser(
+            self.model.network.named_parameters(), self.settings, num_steps
+        )
         return {
             "optimizer": optimiser,
             "lr_scheduler": {"scheduler": schedule, "interval": "step"},
         }
-
-
-def _name(sources: tuple[ClipSource, ...]) -> str:
-    return "; ".join(
-        f"video {source.video_id}, frames {source.frame_names[0]} .. {source.frame_names[-1]}, "
-        f"objects {list(source.object_ids)}"
-        for source in sources
-    )

@@ -26,14 +26,12 @@ def sum_over_processes(values: Tensor) -> Tensor:
 
 @torch.no_grad()
 def step_values(
-    loss: ClipLoss, outputs: list[FrameOutput], clips: ModelClips
+    loss: ClipLoss, similarity: Tensor, num_similarities: Tensor
 ) -> Float[Tensor, " values"]:
     """Return what a step logs in a form that adds up: total, terms, J, its count, and a one."""
     total = loss.total.detach().float()
     terms = [value.float() for value in loss.terms.values()]
-    return torch.stack(
-        [total, *terms, *predicted_similarity(outputs, clips), torch.ones_like(total)]
-    )
+    return torch.stack([total, *terms, similarity, num_similarities, torch.ones_like(total)])
 
 
 @torch.no_grad()
@@ -43,11 +41,12 @@ def predicted_similarity(
     """Return the sum of J, and the number, of the predictions on frames that show the object.
 
     At the mask decoder's size, ignore regions counting as background: quick, and close to the
-    real one.
+    real one. Where clicks make several outputs of one frame, the last one speaks.
     """
     total = torch.zeros((), device=clips.targets.device)
     count = torch.zeros((), device=clips.targets.device)
-    for output in outputs:
+    final = {(output.frame, output.objects): output for output in outputs}
+    for output in final.values():
         if output.is_given:
             continue
         rows = send(torch.tensor(output.objects), clips.targets.device)

@@ -8,7 +8,7 @@ from jaxtyping import Bool, UInt8
 from torch import Tensor
 
 from sam2_video.colours import object_colour
-from sam2_video.structures import IGNORE, OBJECT, Prompt
+from sam2_video.structures import IGNORE, OBJECT, Corrections, Prompt
 from sam2_video.visualise.labels import Label, place_labels
 from sam2_video.visualise.paint import (
     fit_frame,
@@ -36,7 +36,8 @@ class ShownClip:
     """A training clip as the model sees it.
 
     `rows[i]` is the row of object i among all objects of its video: the colour is the video's,
-    whichever objects the clip holds. The objects of `prompts` are rows of `targets`.
+    whichever objects the clip holds. The objects of `prompts` are rows of `targets`; so are those
+    of `corrections`, whose clicks will depend on what is predicted.
     """
 
     video_id: str
@@ -47,6 +48,7 @@ class ShownClip:
     object_ids: tuple[int, ...]
     rows: tuple[int, ...]
     prompts: tuple[Prompt, ...]
+    corrections: tuple[Corrections, ...] = ()
 
 
 def draw_clips(clips: Sequence[ShownClip], title: str) -> UInt8[np.ndarray, "height width 3"]:
@@ -98,8 +100,16 @@ def _cell(clip: ShownClip, frame: int, size: tuple[int, int], text: int) -> Cell
     if len(clip.object_ids) > 1:
         for row, object_id in zip(clip.rows, clip.object_ids, strict=True):
             names[row] = str(object_id)
-    caption = f"{name}: {', '.join(map(_kind, given))} prompt" if given else name
-    return Cell(picture, caption, place_labels(masks, names, text))
+    return Cell(picture, _caption(clip, frame), place_labels(masks, names, text))
+
+
+def _caption(clip: ShownClip, frame: int) -> str:
+    """Return the frame's name, how it is prompted and by how many clicks corrected."""
+    kinds = ", ".join(_kind(prompt) for prompt in clip.prompts if prompt.frame == frame)
+    said = [f"{kinds} prompt"] if kinds else []
+    counts = {c.places.shape[1] for c in clip.corrections if c.frame == frame}
+    said += [f"{count} correction{'s' if count > 1 else ''}" for count in counts]
+    return f"{clip.frame_names[frame]}: {' + '.join(said)}" if said else clip.frame_names[frame]
 
 
 def _kind(prompt: Prompt) -> str:

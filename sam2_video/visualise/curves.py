@@ -16,6 +16,7 @@ Rows = Sequence[Mapping[str, int | float]]
 TOTAL, TRAIN_J = "train/loss", "train/J"
 VALIDATION = {"val/JF": "J&F", "val/J": "J", "val/F": "F"}
 """What validations measure; the first of them that was logged is the one that decides."""
+AVERAGED = "val_ema/JF"
 TRAIN_PREFIX, RATE_PREFIX = "train/", "lr-"
 TRAIN_COLOUR, RATE_COLOUR = COLOURS[1], COLOURS[4]
 SCORE_STYLES = (("o-", TUNED, 2.2), ("s--", COLOURS[6], 1.6), ("^:", COLOURS[2], 1.6))
@@ -91,13 +92,19 @@ def _draw_scores(axes: Axes, rows: Rows) -> None:
     for (name, points), (style, colour, width) in zip(curves.items(), SCORE_STYLES, strict=False):
         label = f"{name} of validation videos"
         axes.plot(*points.T, style, color=colour, linewidth=width, label=label)
+    averaged = _points(rows, AVERAGED)
+    if len(averaged):
+        colour = COLOURS[3]
+        label = f"{VALIDATION['val/JF']} of averaged weights"
+        axes.plot(*averaged.T, "v-.", color=colour, linewidth=1.6, label=label)
     points = next(iter(curves.values()))
     if points[0, 0] == 0:
         before = points[0, 1]
         axes.axhline(before, color=TUNED, linestyle=":", linewidth=1.4)
         label = f"zero-shot: {before:.3f}"
         axes.plot(0, before, "D", color=TUNED, markeredgecolor=INK, markersize=9, label=label)
-    best = points[points[:, 1].argmax()]
+    candidates = np.concatenate([points, averaged])
+    best = candidates[candidates[:, 1].argmax()]
     label = f"best: {best[1]:.3f} at step {best[0]:.0f}"
     axes.plot(*best, "*", color=TUNED, markeredgecolor=INK, markersize=15, label=label)
     axes.plot([], [], " ", label=f"last: {points[-1, 1]:.3f}")

@@ -151,7 +151,7 @@ def test_errors_of_file_and_flags_come_together(trained, capsys):
         "seed: --seed needs a value; expected a whole number >= 0",
         "use_wandb: got both --use-wandb and --no-wandb",
         "trainer.max_epoch: no such key; perhaps you meant trainer.max_epochs [run.yaml, line 2]",
-        "dataset.batch_size: got 'none'; expected a whole number >= 1 [run.yaml, line 4]",
+        "dataset.batch_size: got 'none'; expected a whole number >= 1 or auto [run.yaml, line 4]",
         "trainer.lr: got 'fast'; expected a number > 0 [command line, --lr]",
         "trainer.devices: got ['2', '3']; expected a whole number >= 1 or auto",
         "dataset.data_path: got null; expected a folder or a COCO file; give --data-path DIR",

@@ -1,8 +1,10 @@
 """Tests of the order of clips: shuffled, divided, resumed."""
 
+from dataclasses import replace
+
 import pytest
 
-from sam2_video.data.dataset import ClipDataset
+from sam2_video.data.dataset import ClipDataset, ClipSet
 from sam2_video.data.directory import open_video_directory
 from sam2_video.data.loader import ClipLoader, EpochSampler
 from sam2_video.data.sampling import ClipSettings
@@ -40,7 +42,7 @@ def test_processes_have_equal_numbers_and_miss_nothing():
 @pytest.fixture
 def dataset(video_directory):
     videos = open_video_directory(video_directory(a=[(1,)] * 9, b=[(1,), (1, 2)] * 4))
-    return ClipDataset(videos, ClipSettings(3, (1, 2), 0.5, 2), seed=0, clips_per_video=4)
+    return ClipDataset([ClipSet(tuple(videos), ClipSettings(3, (1, 2), 0.5, 2), 4.0)], seed=0)
 
 
 @pytest.mark.parametrize("num_workers", [0, 2])
@@ -71,3 +73,15 @@ def test_a_resume_that_draws_other_clips_says_so(dataset, log):
     assert not log
     ClipLoader(dataset, EpochSampler(8, 0), 2).load_state_dict(state)
     assert "clips_a_step 3 -> 2" in log[0]
+
+
+def test_a_resume_with_other_sets_or_another_schedule_says_so(dataset, log):
+    (whole,) = dataset.sets
+    options = replace(whole.settings, frame_stride_schedule=((0.5, 3),))
+    state = ClipLoader(dataset, EpochSampler(8, 0), 3).state_dict()
+    halves = [ClipSet(whole.videos[:1], options, 4.0), ClipSet(whole.videos[1:], options, 4.0)]
+    loader = ClipLoader(ClipDataset(halves, 0, max_epochs=9), EpochSampler(8, 0), 3)
+    loader.load_state_dict(loader.state_dict())
+    assert not log
+    loader.load_state_dict(state)
+    assert "clips_of_sets None -> [4, 4], max_epochs None -> 9" in log[0]

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from sam2_video.data.dataset import ClipDataset
+from sam2_video.data.dataset import ClipDataset, ClipSet
 from sam2_video.data.layout import open_dataset
 from sam2_video.data.sampling import ClipSettings
 
@@ -33,7 +33,9 @@ def test_davis_and_coco_forms_of_whole_videos_are_identical(forms):
 
 def test_davis_and_coco_forms_give_identical_clips(forms):
     settings = ClipSettings(length=5, frame_stride=(1, 3), reverse_probability=0.5, max_objects=3)
-    datasets = [ClipDataset(videos, settings, 7, 1, (128, 128)) for videos in forms[:2]]
+    datasets = [
+        ClipDataset([ClipSet(tuple(videos), settings)], 7, (128, 128)) for videos in forms[:2]
+    ]
     for index in range(len(datasets[0])):
         one, two = (dataset[2, index] for dataset in datasets)
         assert torch.equal(one.frames, two.frames)
@@ -69,7 +71,7 @@ def test_awkward_videos_keep_their_meaning(shared_data):
 
 def test_every_edge_video_gives_clips(shared_data):
     videos = open_dataset(shared_data / "davis_edge")
-    dataset = ClipDataset(videos, ClipSettings(8, (1, 4), 0.5, 3), 0, 1, (64, 64))
+    dataset = ClipDataset([ClipSet(tuple(videos), ClipSettings(8, (1, 4), 0.5, 3))], 0, (64, 64))
     for epoch in range(2):
         for index in range(len(dataset)):
             clip = dataset[epoch, index]

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from sam2_video.model.keymap import from_meta
 from tests.model.gaps import TensorGap, compare_tensors
-from tests.model.parity import Case, build_both, draw_prompts, meta_says, ours_says
+from tests.model.parity import Case, build_both, draw_user, meta_says, ours_says
 
 PROMPTS = ("mask", "point", "box")
 
@@ -42,8 +42,8 @@ def descend(case: Case, num_steps: int, lr: float) -> Descent:
     meta_optimiser = torch.optim.AdamW(meta.parameters(), lr=lr)
     our_losses, gaps = [], []
     for batch in batches(case, num_steps):
-        prompts = draw_prompts(meta, batch)
-        ours = _step(our_optimiser, ours_says(model, batch, prompts).loss)
+        user = draw_user(meta, batch)
+        ours = _step(our_optimiser, ours_says(model, batch, user).loss)
         theirs = _step(meta_optimiser, meta_says(meta, batch).loss)
         our_losses.append(ours)
         gaps.append(abs(1 - ours / theirs))

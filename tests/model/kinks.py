@@ -22,11 +22,11 @@ def compare_with_meta(
     side of its own. Ours has to agree with one of its answers within the same tolerances; the jump
     is Meta's from itself.
     """
-    theirs = meta_says(meta, case, losses)
+    theirs = meta_says(meta, case, losses, clicks=ours.clicks)
     gap = compare(ours, theirs)
     if excesses(gap):
         for pixels in _roundings(make_clips(case)[0]):
-            moved = meta_says(meta, case, losses, pixels)
+            moved = meta_says(meta, case, losses, pixels, ours.clicks)
             if not excesses(other := compare(ours, moved)):
                 return other, compare(moved, theirs)
     return gap, None

@@ -43,12 +43,13 @@ def jitter(model: SAM2Model, seed: int) -> None:
 def build_meta(model: SAM2Model, **settings: Any) -> Any:
     """Return Meta's SAM2Train with the model's architecture, size and weights.
 
-    It corrects no frame by clicks, keeps the frames it prompted in `conditioning_frames`, and
-    leaves the object pointers in its outputs.
+    It corrects frames by clicks only where `is_corrected`, keeps the frames it prompted in
+    `conditioning_frames`, and leaves the object pointers in its outputs.
     """
     settings = {"rand_init_cond_frames_for_train": False} | settings
     meta = instantiate_meta(model, "training.model.sam2.SAM2Train", settings)
-    _prompt_without_corrections(meta)
+    meta.is_corrected = False
+    _choose_whether_to_correct(meta)
     _keep_pointers(meta)
     return meta
 
@@ -174,15 +175,17 @@ def _shrink_what_meta_fixes(meta: Any, architecture: Architecture) -> None:
     meta.memory_encoder.out_proj = nn.Conv2d(hidden, MEMORY_CHANNELS, 1)
 
 
-def _prompt_without_corrections(meta: Any) -> None:
+def _choose_whether_to_correct(meta: Any) -> None:
     prepare = meta.prepare_prompt_inputs
 
-    def prepare_without_corrections(backbone_out: dict, batch: Any) -> dict:
-        prepared = prepare(backbone_out, batch) | {"frames_to_add_correction_pt": []}
+    def prepare_as_chosen(backbone_out: dict, batch: Any) -> dict:
+        prepared = prepare(backbone_out, batch)
+        if not meta.is_corrected:
+            prepared["frames_to_add_correction_pt"] = []
         meta.conditioning_frames = prepared["init_cond_frames"]
         return prepared
 
-    meta.prepare_prompt_inputs = prepare_without_corrections
+    meta.prepare_prompt_inputs = prepare_as_chosen
 
 
 def _keep_pointers(meta: Any) -> None:

@@ -1,7 +1,7 @@
 """One case of training parity: what ours and Meta's say of the same clips, with gradients."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import torch
@@ -14,7 +14,15 @@ from sam2_video.model.heads import ABSENT_LOGIT
 from sam2_video.model.initialise import initialise
 from sam2_video.model.keymap import from_meta
 from sam2_video.model.sam2 import SAM2Model
-from sam2_video.structures import FrameOutput, Prompt
+from sam2_video.structures import Corrections, FrameOutput, Prompt
+from tests.model.meta_clicks import (
+    Clicks,
+    Drawn,
+    draw_corrections,
+    prepare_clicks,
+    recorded,
+    told,
+)
 from tests.model.meta_oracle import (
     EVALUATION,
     build_meta,
@@ -37,11 +45,12 @@ PREDICTED = ("hypotheses", "iou", "scores", "pointers")
 BOTH_LOSSES = ("official", "random")
 Outputs = dict[str, list[Tensor]]
 Gradient = dict[str, Tensor]
+User = tuple[list[Prompt], list[Corrections]]
 
 
 @dataclass(frozen=True)
 class Case:
-    """Clips of moving boxes, how their objects are shown, and to which network.
+    """Clips of moving boxes, how their objects are shown and corrected, and to which network.
 
     With `is_absent` an object leaves and comes back, an empty mask is among the prompts (of 3
     objects), and the network itself judges about half of what it tracks absent; else none of it.
@@ -55,11 +64,12 @@ class Case:
     is_absent: bool = False
     num_frames: int = 5
     seed: int = 0
+    clicks: Clicks | None = None
 
 
 @dataclass(frozen=True)
 class Said:
-    """What one side said of a case, frame by frame, and the gradients of the losses asked for.
+    """What one side said of a case, frame by frame and click by click, and the gradients of losses.
 
     The official loss is Meta's; the random one looks at every number that was predicted. Scores
     stand without the bias that centres them: near 0 they would have lost the digits to compare.
@@ -69,6 +79,7 @@ class Said:
     loss: Tensor
     terms: dict[str, float]
     gradients: dict[str, Gradient]
+    clicks: Drawn = field(default_factory=dict)
 
 
 def make_clips(case: Case) -> tuple[Tensor, Tensor]:
@@ -101,7 +112,7 @@ def build_both(case: Case, is_training: bool = True) -> tuple[SAM2Model, Any]:
     model.train(is_training)
     meta = build_meta(model, **({} if is_training else EVALUATION)).train(is_training)
     with torch.no_grad():
-        _judge(model, case, draw_prompts(meta, case))
+        _judge(model, case, draw_user(meta, case))
         bias = _score_bias(model)
         meta.sam_mask_decoder.pred_obj_score_head.layers[-1].bias.copy_(bias)
     return model, meta
@@ -111,7 +122,7 @@ def _score_bias(model: SAM2Model) -> Tensor:
     return model.network.mask_decoder.pred_obj_score_head.proj_out.bias
 
 
-def _judge(model: SAM2Model, case: Case, prompts: Sequence[Prompt]) -> None:
+def _judge(model: SAM2Model, case: Case, user: User) -> None:
     """Let the network judge all objects present, or, where some shall be absent, about half.
 
     Random weights give all objects scores within a hundredth of each other: as they are, all
@@ -120,14 +131,14 @@ def _judge(model: SAM2Model, case: Case, prompts: Sequence[Prompt]) -> None:
     """
     bias = _score_bias(model)
     bias.fill_(100.0)
-    scores = torch.cat(ours_says(model, case, prompts).outputs["scores"])
+    scores = torch.cat(ours_says(model, case, user).outputs["scores"])
     low, high = float(-scores.max()), float(-scores.min())
     if not case.is_absent:
         bias.fill_(high + 1)
         return
     for _ in range(10):
         bias.fill_((low + high) / 2)
-        scores = torch.cat(ours_says(model, case, prompts).outputs["scores"])
+        scores = torch.cat(ours_says(model, case, user).outputs["scores"])
         share = float((scores + bias > 0).float().mean())
         if 0.25 <= share <= 0.75:
             return
@@ -140,12 +151,15 @@ def share_absent(said: Said) -> float:
     return float(is_absent.float().mean())
 
 
-def draw_prompts(meta: Any, case: Case) -> list[Prompt]:
-    """Return the prompts that Meta draws for the case."""
+def draw_user(meta: Any, case: Case) -> User:
+    """Return the prompts that Meta draws for the case, and the frames that it corrects."""
     pixels, masks = make_clips(case)
     _prepare_draw(meta, case)
     batch = meta_batch(pixels, masks, torch.tensor(case.object_clip))
     drawn = meta.prepare_prompt_inputs({}, batch)
+    corrections = []
+    if case.clicks is not None:
+        corrections = draw_corrections(meta, drawn, masks, case.clicks, case.seed)
     objects = tuple(range(len(case.object_clip)))
     prompts = []
     for frame, mask in drawn["mask_inputs_per_frame"].items():
@@ -153,7 +167,7 @@ def draw_prompts(meta: Any, case: Case) -> list[Prompt]:
     for frame, given in drawn["point_inputs_per_frame"].items():
         points, labels = given["point_coords"].to(pixels), given["point_labels"].int()
         prompts.append(Prompt(frame, objects, points=points, labels=labels))
-    return prompts
+    return prompts, corrections
 
 
 def _prepare_draw(meta: Any, case: Case) -> None:
@@ -162,17 +176,17 @@ def _prepare_draw(meta: Any, case: Case) -> None:
         setattr(meta, f"prob_to_use_pt_input_for_{mode}", float(case.prompt != "mask"))
         setattr(meta, f"prob_to_use_box_input_for_{mode}", float(case.prompt == "box"))
         setattr(meta, f"num_init_cond_frames_for_{mode}", case.num_conditioning)
-        setattr(meta, f"num_frames_to_correct_for_{mode}", case.num_conditioning)
+    prepare_clicks(meta, case.clicks, case.num_conditioning)
     draw_from(meta, case.seed)
     torch.manual_seed(case.seed)
 
 
-def ours_says(
-    model: SAM2Model, case: Case, prompts: Sequence[Prompt], losses: Sequence[str] = ()
-) -> Said:
+def ours_says(model: SAM2Model, case: Case, user: User, losses: Sequence[str] = ()) -> Said:
     """Track the case's clips with ours; return gradients of the named losses."""
     pixels, masks = make_clips(case)
-    said = model(pixels, torch.tensor(case.object_clip), prompts)
+    prompts, corrections = user
+    with recorded() as clicks:
+        said = model(pixels, torch.tensor(case.object_clip), prompts, corrections=corrections)
     said = sorted(said, key=lambda output: output.frame)
     labelled = torch.ones(masks.shape[:2], dtype=torch.bool)
     loss = clip_loss(said, masks.byte(), labelled, OFFICIAL_LOSS)
@@ -180,18 +194,26 @@ def ours_says(
     terms = {name: float(value) for name, value in loss.terms.items()}
     parameters = dict(model.network.named_parameters())
     gradients = _gradients(outputs, loss.total, parameters, losses)
-    return Said(outputs, loss.total, terms, gradients)
+    return Said(outputs, loss.total, terms, gradients, clicks)
 
 
 def meta_says(
-    meta: Any, case: Case, losses: Sequence[str] = (), pixels: Tensor | None = None
+    meta: Any,
+    case: Case,
+    losses: Sequence[str] = (),
+    pixels: Tensor | None = None,
+    clicks: Drawn | None = None,
 ) -> Said:
-    """Track the case's clips, or other pixels, with Meta's; our names for all gradients."""
+    """Track the case's clips, or other pixels, with Meta's; our names for all gradients.
+
+    `clicks` are those that ours has drawn, if the case has any.
+    """
     drawn, masks = make_clips(case)
     pixels = drawn if pixels is None else pixels
     _prepare_draw(meta, case)
     batch = meta_batch(pixels, masks, torch.tensor(case.object_clip))
-    said = meta(batch)
+    with told(meta, clicks or {}):
+        said = meta(batch)
     values = meta_loss()(said, batch.masks)
     bias = meta.sam_mask_decoder.pred_obj_score_head.layers[-1].bias
     outputs = _meta_outputs(said, bias)
@@ -204,6 +226,7 @@ def meta_says(
 
 def _our_outputs(said: Sequence[FrameOutput], bias: Tensor) -> Outputs:
     tracked = [output for output in said if not output.is_given]
+    final = {(output.frame, output.objects): output for output in said}
     return {
         "hypotheses": [output.mask_logits for output in tracked],
         "masks": [output.best_mask_logits for output in tracked],
@@ -211,7 +234,7 @@ def _our_outputs(said: Sequence[FrameOutput], bias: Tensor) -> Outputs:
         "iou": [output.iou_predictions for output in said],
         "scores": [output.object_score_logits - bias.detach() for output in tracked],
         "given scores": [output.object_score_logits for output in said if output.is_given],
-        "pointers": [output.pointers for output in said],
+        "pointers": [output.pointers for output in final.values()],
     }
 
 
@@ -220,11 +243,11 @@ def _meta_outputs(said: Sequence[dict], bias: Tensor) -> Outputs:
     given = [output for output in said if output["mask_inputs"] is not None]
     scores = "multistep_object_score_logits"
     return {
-        "hypotheses": [output["multistep_pred_multimasks"][0] for output in tracked],
-        "masks": [output["pred_masks"].squeeze(1) for output in tracked],
+        "hypotheses": [x for output in tracked for x in output["multistep_pred_multimasks"]],
+        "masks": [x for output in tracked for x in output["multistep_pred_masks"].unbind(1)],
         "given masks": [output["pred_masks_high_res"] for output in given],
-        "iou": [output["multistep_pred_ious"][0] for output in said],
-        "scores": [output[scores][0].flatten() - bias.detach() for output in tracked],
+        "iou": [x for output in said for x in output["multistep_pred_ious"]],
+        "scores": [x.flatten() - bias.detach() for output in tracked for x in output[scores]],
         "given scores": [output[scores][0].flatten() for output in given],
         "pointers": [output["obj_ptr"] for output in said],
     }

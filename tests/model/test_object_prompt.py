@@ -12,7 +12,6 @@ from tests.model.micro import (
     squares,
     video,
 )
-from tests.model.tracked import MIXED
 
 
 @pytest.fixture(scope="module")
@@ -46,12 +45,6 @@ def test_a_mask_of_another_size_than_its_frame_is_refused(model):
     message = r"object 1 on frame 0: mask of size \(32, 64\); expected the frame's \(64, 64\)"
     with pytest.raises(ValueError, match=message):
         list(model.track(video(2), [prompt]))
-
-
-def test_two_prompts_for_one_object_on_one_frame_are_refused(model):
-    message = r"frame 0: got several prompts for each of the objects \[7\]"
-    with pytest.raises(ValueError, match=message):
-        list(model.track(video(2), [MIXED[0], ObjectPrompt(7, 0, box=(0.0, 0.0, 5.0, 5.0))]))
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import pytest
 from sam2_video.model.architecture import find_architecture
 from tests.model.gaps import compare, excesses
 from tests.model.kinks import compare_with_meta
-from tests.model.parity import Case, build_both, draw_prompts, meta_says, ours_says, share_absent
+from tests.model.parity import Case, build_both, draw_user, meta_says, ours_says, share_absent
 
 ONE, THREE = (0,), (0, 0, 1)
 # a covering subset of what `python -m benchmarks.parity` measures
@@ -34,7 +34,7 @@ def name_of(case: Case) -> str:
 @pytest.mark.parametrize("case", CASES, ids=name_of)
 def test_training_equals_metas_in_outputs_loss_and_gradient(case):
     model, meta = build_both(case)
-    ours = ours_says(model, case, draw_prompts(meta, case), ["official"])
+    ours = ours_says(model, case, draw_user(meta, case), ["official"])
     gap, _ = compare_with_meta(ours, meta, case, ["official"])
     share = share_absent(ours)
     # Meta's wrapped methods hold the network in a cycle
@@ -48,7 +48,7 @@ def test_one_mask_while_tracking_equals_metas():
     one_mask = replace(find_architecture("micro"), name="one", has_tracking_hypotheses=False)
     case = Case(one_mask, 64, "point", 1, THREE, num_frames=4)
     model, meta = build_both(case)
-    ours = ours_says(model, case, draw_prompts(meta, case), ["official"])
+    ours = ours_says(model, case, draw_user(meta, case), ["official"])
     gap, _ = compare_with_meta(ours, meta, case, ["official"])
     assert excesses(gap) == []
     assert [len(x[0]) for x in ours.outputs["hypotheses"]] == [3, 1, 1, 1]
@@ -58,7 +58,7 @@ def test_where_metas_gradient_jumps_at_a_rounding_ours_is_one_of_its_values():
     # a ReLU of the decoder's second layer is at 0; measured on x86: the jump is 1.4e-3
     case = Case("sam2.1-tiny", 128, "point", 1, ONE)
     model, meta = build_both(case)
-    ours = ours_says(model, case, draw_prompts(meta, case), ["official"])
+    ours = ours_says(model, case, draw_user(meta, case), ["official"])
     gap, jump = compare_with_meta(ours, meta, case, ["official"])
     assert excesses(gap) == []
     if jump is not None:
@@ -69,9 +69,9 @@ def test_where_metas_gradient_jumps_at_a_rounding_ours_is_one_of_its_values():
 def test_a_gradient_that_is_off_by_a_thousandth_is_noticed():
     case = Case("micro", 64, "mask", 1, ONE, num_frames=3)
     model, meta = build_both(case)
-    prompts = draw_prompts(meta, case)
+    user = draw_user(meta, case)
     theirs = meta_says(meta, case, ["official"])
-    ours = ours_says(model, case, prompts, ["official"])
+    ours = ours_says(model, case, user, ["official"])
     assert excesses(compare(ours, theirs)) == []
     ours.gradients["official"]["memory_encoder.projection.weight"] *= 1.002
     found = excesses(compare(ours, theirs))

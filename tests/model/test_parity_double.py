@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from sam2_video.model.architecture import MICRO
 from tests.model.double import in_double
 from tests.model.gaps import compare
-from tests.model.parity import BOTH_LOSSES, Case, build_both, draw_prompts, meta_says, ours_says
+from tests.model.parity import BOTH_LOSSES, Case, build_both, draw_user, meta_says, ours_says
 
 # six orders below what fp32 can tell
 TOLERANCE = 1e-11
@@ -48,7 +48,7 @@ def test_training_equals_metas_to_the_rounding_of_double_precision(is_absent, ca
     case = replace(case, is_absent=is_absent)
     with in_double():
         model, meta = build_both(case)
-        ours = ours_says(model, case, draw_prompts(meta, case), BOTH_LOSSES)
+        ours = ours_says(model, case, draw_user(meta, case), BOTH_LOSSES)
         gap = compare(ours, meta_says(meta, case, BOTH_LOSSES))
     found = dict(gap.outputs) | {f"loss {name}": error for name, error in gap.terms.items()}
     for name, gradient in gap.gradients.items():

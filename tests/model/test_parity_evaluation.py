@@ -5,7 +5,7 @@ import torch
 
 from tests.model.double import in_double
 from tests.model.gaps import compare
-from tests.model.parity import Case, build_both, draw_prompts, meta_says, ours_says
+from tests.model.parity import Case, build_both, draw_user, meta_says, ours_says
 from tests.model.test_parity_double import NETWORKS, TOLERANCE
 
 MICRO, WIDE, OLDER = NETWORKS
@@ -22,5 +22,5 @@ def test_evaluation_equals_metas_to_the_rounding_of_double_precision(
     case = Case(network, 64, prompt, num_conditioning, is_absent=True, num_frames=20)
     with in_double(), torch.no_grad():
         model, meta = build_both(case, is_training=False)
-        gap = compare(ours_says(model, case, draw_prompts(meta, case)), meta_says(meta, case))
+        gap = compare(ours_says(model, case, draw_user(meta, case)), meta_says(meta, case))
     assert {kind: error for kind, error in gap.outputs.items() if not error <= TOLERANCE} == {}

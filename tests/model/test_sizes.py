@@ -22,7 +22,7 @@ from sam2_video.structures import Prompt
 from tests.model.double import in_double
 from tests.model.gaps import compare, excesses
 from tests.model.micro import micro_model, noise
-from tests.model.parity import Case, build_both, draw_prompts, meta_says, ours_says
+from tests.model.parity import Case, build_both, draw_user, meta_says, ours_says
 from tests.model.video_cases import (
     ball_box,
     ball_points,
@@ -45,7 +45,7 @@ def test_training_at_384_pixels_equals_metas_to_the_rounding_of_double_precision
     case = Case(WIDE, 384, "point", 1, (0, 0), num_frames=2)
     with in_double():
         model, meta = build_both(case)
-        ours = ours_says(model, case, draw_prompts(meta, case), ["official"])
+        ours = ours_says(model, case, draw_user(meta, case), ["official"])
         gap = compare(ours, meta_says(meta, case, ["official"]))
     errors = [*gap.outputs.values(), gap.loss, gap.gradients["official"].total]
     assert max(errors) < 1e-11
@@ -54,7 +54,7 @@ def test_training_at_384_pixels_equals_metas_to_the_rounding_of_double_precision
 def test_training_of_tiny_at_448_pixels_equals_metas():
     case = Case("sam2.1-tiny", 448, "mask", 1, (0,), num_frames=2)
     model, meta = build_both(case)
-    ours = ours_says(model, case, draw_prompts(meta, case), ["official"])
+    ours = ours_says(model, case, draw_user(meta, case), ["official"])
     assert excesses(compare(ours, meta_says(meta, case, ["official"]))) == []
 
 
@@ -168,7 +168,7 @@ def test_features_memory_and_masks_have_the_shapes_of_their_strides(size):
     assert entry.features is not None
     assert entry.features.shape == (1, height // 16 * (width // 16), model.network.mem_dim)
     bank = MemoryBank().append(entry)
-    output, _ = track_frame(model.network, features, bank, 1, (0,), None, 2, is_training=False)
+    (output,), _ = track_frame(model.network, features, bank, 1, (0,), None, 2, is_training=False)
     assert output.mask_logits.shape == (1, 3, height // 4, width // 4)
 
 

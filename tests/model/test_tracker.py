@@ -34,7 +34,7 @@ def step(
 ):
     """Track two objects on one frame of noise, another one on every frame."""
     features = model.encode(noise(1, 2, model.image_size, seed=frame)[0])
-    return track_frame(
+    (output,), entry = track_frame(
         model.network,
         features,
         bank,
@@ -45,6 +45,7 @@ def step(
         is_training,
         is_memory_needed,
     )
+    return output, entry
 
 
 def started(model: SAM2Model, num_tracked: int = 0, is_training: bool = False) -> MemoryBank:

@@ -160,13 +160,15 @@ def test_clicks_in_one_prompt_are_metas_clicks_in_one_call_not_in_several(wide):
     model, predictor = wide
     case = CASES["three clicks"]
     (clicks,) = case.prompts
-    state = meta_session(predictor, case.frames)
-    for number in (1, 3):
-        points, labels = (clicks.points or ())[:number], (clicks.labels or ())[:number]
-        meta_prompt(predictor, state, replace(clicks, points=points, labels=labels))
+    rounds = [
+        replace(clicks, points=(clicks.points or ())[part], labels=(clicks.labels or ())[part])
+        for part in (slice(1), slice(1, 3))
+    ]
     # each call feeds the mask of the one before
-    refined = meta_propagate(predictor, state)
+    refined = meta_tracks(predictor, case.frames, rounds)
     assert measure(our_tracks(model, case), refined).largest_error > 1e-3
+    ours = our_tracks(model, replace(case, prompts=tuple(rounds)))
+    assert measure(ours, refined).largest_error < TOLERANCE
 
 
 @pytest.mark.usefixtures("exact")

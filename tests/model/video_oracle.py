@@ -14,8 +14,9 @@ from torch.nn import functional as F
 from transformers import Sam2VideoInferenceSession, Sam2VideoModel
 from transformers.models.sam2_video import modeling_sam2_video
 
-from sam2_video.model.object_prompt import ObjectPrompt, sort_by_frame, to_model
+from sam2_video.model.object_prompt import ObjectPrompt, to_model
 from sam2_video.model.propagation import Direction
+from sam2_video.model.rounds import sort_by_frame
 from sam2_video.model.sam2 import SAM2Model
 from sam2_video.pixels import prepare_frames
 from tests.model.meta_oracle import EVALUATION, instantiate_meta
@@ -135,6 +136,7 @@ def meta_prompt(predictor: Any, state: dict[str, Any], prompt: ObjectPrompt) -> 
             points=prompt.points,
             labels=prompt.labels,
             box=prompt.box,
+            clear_old_points=prompt.box is not None,
         )
 
 

@@ -1,4 +1,4 @@
-"""Random and fixed prompts: where they lie, what they depend on, and empty masks."""
+"""Random first prompts: where they lie, what they depend on, and empty masks."""
 
 from dataclasses import replace
 
@@ -8,8 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sam2_video.config import PromptConfig
-from sam2_video.prompts import draw_prompts, prompt_from_mask
-from sam2_video.structures import PromptKind
+from sam2_video.prompts import draw_prompts
 
 MASKS = PromptConfig(mask=1.0, box=0.0, point=0.0)
 BOXES = PromptConfig(mask=0.0, box=1.0, point=0.0)
@@ -49,20 +48,6 @@ def test_a_tight_box_spans_the_first_and_the_last_pixel():
     (prompt,) = draw_prompts(targets, (0,), (0,), (0,), replace(BOXES, box_noise=0.0))
     assert prompt.points.tolist() == [[[5, 3], [19, 8]]]
     assert prompt.labels.tolist() == [[2, 3]]
-
-
-def test_boxes_and_points_are_metas():
-    utils = pytest.importorskip("sam2.modeling.sam2_utils", reason="Meta's sam2 is not installed")
-    targets = torch.zeros(2, 1, 24, 32, dtype=torch.uint8)
-    targets[0, 0, 3:9, 5:20] = 1
-    targets[1, 0, 4:, :7] = 1
-    corners, labels = utils.sample_box_points(targets.bool(), noise=0.0)
-    box = prompt_from_mask(targets[:, 0], PromptKind.BOX, 1, frame=0, objects=(0, 1))
-    assert torch.equal(box.points, corners.float())
-    assert torch.equal(box.labels, labels.long())
-    centres, _ = utils.get_next_point(targets.bool(), None, "center")
-    point = prompt_from_mask(targets[:, 0], PromptKind.POINT, 1, frame=0, objects=(0, 1))
-    assert torch.equal(point.points, centres)
 
 
 @given(st.integers(0, 2**32), st.sampled_from([0.1, 0.4, 3.0]))
@@ -110,18 +95,6 @@ def test_an_empty_mask_gives_padding_and_leaves_other_objects_alone(setting):
     assert torch.equal(prompt.labels[0], full.labels[0])
 
 
-@pytest.mark.parametrize("kind", list(PromptKind))
-def test_an_empty_mask_gives_a_defined_fixed_prompt(kind):
-    empty = torch.zeros(1, 8, 8, dtype=torch.uint8)
-    prompt = prompt_from_mask(empty, kind, 2, frame=4, objects=(6,))
-    assert (prompt.frame, prompt.objects) == (4, (6,))
-    if kind is PromptKind.MASK:
-        assert not prompt.masks.any()
-    else:
-        assert prompt.labels.tolist() == [[-1, -1]]
-        assert not prompt.points.any()
-
-
 def test_a_clip_has_one_kind_and_objects_are_grouped_by_frame_and_kind():
     targets = make_targets(objects=5, frames=3)
     frames, clips = (0, 2, 0, 2, 2), (0, 0, 1, 1, 1)
@@ -149,7 +122,7 @@ def test_kinds_follow_their_shares():
 def test_adding_a_clip_changes_nobody_elses_prompts(setting):
     targets = make_targets(objects=3)
     (alone,) = draw_prompts(targets[1:], (0, 0), (0, 0), (11,), setting)
-    (joined,) = draw_prompts(targets, (0, 0, 0), torch.tensor([0, 1, 1]), (5, 11), setting)
+    (joined,) = draw_prompts(targets, (0, 0, 0), (0, 1, 1), (5, 11), setting)
     assert torch.equal(joined.points[1:], alone.points)
 
 
@@ -160,23 +133,3 @@ def test_impossible_shares_are_refused(shares):
         draw_prompts(
             make_targets(1), (0,), (0,), (0,), PromptConfig(mask=mask, box=box, point=point)
         )
-
-
-def test_further_fixed_points_keep_away_from_the_first():
-    targets = torch.zeros(1, 15, 41, dtype=torch.uint8)
-    targets[0, 2:13, 2:39] = 1
-    prompt = prompt_from_mask(targets, PromptKind.POINT, 3, frame=0, objects=(0,))
-    again = prompt_from_mask(targets, PromptKind.POINT, 3, frame=0, objects=(0,))
-    assert torch.equal(prompt.points, again.points)
-    distances = torch.cdist(prompt.points[0], prompt.points[0])[0, 1:]
-    assert distances.min() > 4
-    x, y = prompt.points[0].long().unbind(-1)
-    assert (targets[0, y, x] == 1).all()
-
-
-def test_an_object_smaller_than_the_number_of_points_is_padded():
-    targets = torch.zeros(1, 8, 8, dtype=torch.uint8)
-    targets[0, 7, 0] = 1
-    prompt = prompt_from_mask(targets, PromptKind.POINT, 3, frame=0, objects=(0,))
-    assert prompt.labels.tolist() == [[1, -1, -1]]
-    assert prompt.points[0, 0].tolist() == [0, 7]

@@ -1,0 +1,114 @@
+"""Activation checkpointing: the same loss and gradient, from less that is kept."""
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch.autograd.graph import saved_tensors_hooks
+
+from sam2_video.config import LossConfig
+from sam2_video.losses import clip_loss
+from tests.model.micro import box_prompt, mask_prompt, micro_model, noise, relative
+from tests.model.test_correction import corrections_on
+
+NUM_FRAMES = 4
+DROPOUT = 0.3
+PROMPTS = (box_prompt(0, (0, 1)), mask_prompt(1, (2,)))
+CORRECTIONS = (corrections_on(0, (0, 1), 4), corrections_on(2, (0, 1), 4))
+
+
+@pytest.fixture(scope="module")
+def model():
+    patterns = ("memory_attention", "memory_encoder", "mask_decoder")
+    return micro_model(patterns, dropout=DROPOUT).train()
+
+
+@pytest.fixture(scope="module")
+def learn(model) -> Callable:
+    """Return a function that returns loss, gradients, and the bytes kept for backward."""
+    weights = {parameter.data_ptr() for parameter in model.parameters()}
+
+    def run(recomputed, truncate=None):
+        model.zero_grad()
+        kept: dict[int, int] = {}
+
+        def keep(tensor):
+            storage = tensor.untyped_storage()
+            if storage.data_ptr() not in weights:
+                kept[storage.data_ptr()] = storage.nbytes()
+            return tensor
+
+        torch.manual_seed(3)
+        with saved_tensors_hooks(keep, lambda tensor: tensor):
+            outputs = model(
+                noise(1, NUM_FRAMES),
+                torch.zeros(3, dtype=torch.long),
+                PROMPTS,
+                truncate,
+                CORRECTIONS,
+                recomputed,
+            )
+        targets = torch.zeros(3, NUM_FRAMES, 64, 64, dtype=torch.uint8)
+        targets[:, :, 10:30, 20:50] = 1
+        labelled = torch.ones(3, NUM_FRAMES, dtype=torch.bool)
+        loss = clip_loss(outputs, targets, labelled, LossConfig()).total
+        state = torch.get_rng_state()
+        loss.backward()
+        # backward draws nothing that anybody else will miss
+        assert torch.equal(torch.get_rng_state(), state)
+        gradients = {n: p.grad for n, p in model.named_parameters() if p.grad is not None}
+        return (
+            float(loss.detach()),
+            {n: g.clone() for n, g in gradients.items()},
+            sum(kept.values()),
+        )
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def kept_all(learn):
+    return learn("none")
+
+
+def assert_same_learning(found, expected):
+    assert found[0] == pytest.approx(expected[0], rel=1e-6)
+    assert found[1].keys() == expected[1].keys()
+    total = torch.cat([gradient.flatten() for gradient in expected[1].values()]).norm()
+    for name, gradient in expected[1].items():
+        assert float((found[1][name] - gradient).norm() / total) < 1e-6, name
+
+
+@pytest.mark.parametrize("recomputed", ["clicks", "frames"])
+def test_the_gradient_is_that_of_what_is_kept_dropout_and_clicks_included(
+    learn, kept_all, recomputed
+):
+    assert_same_learning(learn(recomputed), kept_all)
+
+
+def test_with_a_truncated_memory_too(learn):
+    assert_same_learning(learn("frames", truncate=2), learn("none", truncate=2))
+
+
+def test_dropout_matters_here(learn, kept_all, model):
+    model.eval()
+    without, *_ = learn("none")
+    model.train()
+    assert abs(without - kept_all[0]) > 1e-6 * kept_all[0]
+
+
+def test_less_is_kept_without_clicks_and_least_without_frames(learn, kept_all):
+    everything, clicks, frames = kept_all[2], learn("clicks")[2], learn("frames")[2]
+    assert clicks < 0.75 * everything
+    assert frames < 0.1 * everything
+
+
+def test_without_corrections_recomputing_clicks_changes_nothing(model):
+    pixels, object_clip = noise(1, 2), torch.zeros(1, dtype=torch.long)
+    for recomputed in ("none", "clicks"):
+        torch.manual_seed(1)
+        said = model(pixels, object_clip, [mask_prompt(0, (0,))], None, (), recomputed)
+        logits = said[-1].mask_logits
+        if recomputed == "none":
+            expected = logits
+    assert relative(logits, expected) == 0
