@@ -26,6 +26,7 @@ from tests.model.descent import descend
 from tests.model.double import in_double
 from tests.model.gaps import Gap, compare, excesses
 from tests.model.kinks import compare_with_meta
+from tests.model.meta_clicks import Clicks
 from tests.model.parity import (
     BOTH_LOSSES,
     Case,
@@ -50,6 +51,20 @@ LARGE = {
     **SMALL,
     "object_clip": ((0,), (0, 0, 0)),
 }
+# frames on which all objects are shown, and frames that are corrected, those first
+CORRECTED = {
+    "prompt": ("point", "box"),
+    "shown_and_corrected": ((1, 1), (1, 2), (2, 2)),
+    "object_clip": ((0,), (0, 0, 1)),
+    "is_absent": (False, True),
+}
+LARGE_CORRECTED = {
+    "architecture": LARGE["architecture"],
+    **CORRECTED,
+    "object_clip": LARGE["object_clip"],
+}
+# of the clicks, as in Meta's fine-tuning recipe
+FROM_TRUTH = 0.1
 DESCENT_RATE = 1e-4
 Result = dict[str, Any]
 
@@ -58,22 +73,37 @@ def design() -> list[Case]:
     """Return the cases of the table, cheap ones first.
 
     At 128 pixels every combination of prompts, objects and absence; at 256 and 512 pixels and for
-    all networks so many that every two values of two factors meet; and clips of 20 frames.
+    all networks so many that every two values of two factors meet; and clips of 20 frames. The
+    same with correction clicks, up to 256 pixels.
     """
-    cases = [Case(**dict(zip(SMALL, values, strict=True))) for values in product(*SMALL.values())]
+    cases = [Case(**row) for row in combine(SMALL)]
     long = Case(object_clip=(0,), num_frames=20)
     cases += [long, replace(long, prompt="point", is_absent=True), replace(long, prompt="box")]
-    return cases + list(covering(LARGE))
+    cases += [Case(**row) for row in covering(LARGE)]
+    cases += [corrected(**row) for row in combine(CORRECTED)]
+    return cases + [corrected(side=256, **row) for row in covering(LARGE_CORRECTED)]
 
 
-def covering(factors: dict[str, tuple]) -> Iterator[Case]:
-    """Yield cases until every two values of two factors have met in one, greedily."""
-    rows = [dict(zip(factors, values, strict=True)) for values in product(*factors.values())]
+def corrected(shown_and_corrected: tuple[int, int], **settings: Any) -> Case:  # noqa: ANN401
+    """Return a case with the seven clicks of Meta's recipe on each corrected frame."""
+    num_shown, num_corrected = shown_and_corrected
+    clicks = Clicks(num_corrected, from_truth=FROM_TRUTH)
+    return Case(num_conditioning=num_shown, clicks=clicks, **settings)
+
+
+def combine(factors: dict[str, tuple]) -> list[dict[str, Any]]:
+    """Return every combination of the factors' values."""
+    return [dict(zip(factors, values, strict=True)) for values in product(*factors.values())]
+
+
+def covering(factors: dict[str, tuple]) -> Iterator[dict[str, Any]]:
+    """Yield combinations until every two values of two factors have met in one, greedily."""
+    rows = combine(factors)
     missing = {pair for row in rows for pair in combinations(row.items(), 2)}
     while missing:
         row = max(rows, key=lambda row: len(missing & set(combinations(row.items(), 2))))
         missing -= set(combinations(row.items(), 2))
-        yield Case(**row)
+        yield row
 
 
 def measure(case: Case, is_double: bool = False) -> Result:
@@ -125,7 +155,12 @@ def tasks() -> dict[str, tuple[str, Callable[[], Result]]]:
     named: dict[str, tuple[str, Callable[[], Result]]] = {}
     for case in design():
         named[name_of(case)] = ("rows", partial(measure, case))
-    for case in (Case(num_frames=20, object_clip=(0,)), Case(prompt="point", is_absent=True)):
+    double = [
+        Case(num_frames=20, object_clip=(0,)),
+        Case(prompt="point", is_absent=True),
+        corrected((2, 2), prompt="box", is_absent=True),
+    ]
+    for case in double:
         named[f"double {name_of(case)}"] = ("rows", partial(measure, case, is_double=True))
     for case in (Case(is_absent=True), Case(object_clip=(0,), num_frames=20)):
         named[f"noise {name_of(case)}"] = ("noise", partial(measure_noise, case))

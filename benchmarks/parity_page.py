@@ -58,7 +58,16 @@ def _case_row(row: Mapping[str, Any]) -> list[str]:
     return cells
 
 
-_CASE_HEAD = ("network", "pixels", "prompt", "on frames", "objects", "absent", "frames")
+_CASE_HEAD = (
+    "network",
+    "pixels",
+    "prompt",
+    "on frames",
+    "frames x clicks",
+    "objects",
+    "absent",
+    "frames",
+)
 
 
 def _describe(row: Mapping[str, Any]) -> list[str]:
@@ -66,11 +75,14 @@ def _describe(row: Mapping[str, Any]) -> list[str]:
     case = row["case"]
     network = case["architecture"] + (", float64" if row.get("is_double") else "")
     share = row.get("share_absent", 0)
+    # rows without clicks may be older than the key
+    clicks = case.get("clicks")
     return [
         network,
         str(case["side"]),
         case["prompt"],
         str(case["num_conditioning"]),
+        "" if clicks is None else f"{clicks['num_frames']} x {clicks['num_clicks']}",
         str(len(case["object_clip"])),
         f"{share:.0%}" if case["is_absent"] and "share_absent" in row else _said(case["is_absent"]),
         str(case["num_frames"]),

@@ -93,6 +93,11 @@ def test_all_errors_come_at_once_with_path_value_expectation_and_line(write):
         ({"dataset.val_masks_path": "x"}, "dataset.val_masks_path"),
         ({"dataset.val_fraction": 1.0}, "dataset.val_fraction"),
         ({"prompts.mask": 0, "prompts.box": 0, "prompts.point": 0}, "prompts.mask"),
+        ({"prompts.validation_clicks": 2}, "prompts.validation_clicks"),
+        (
+            {"prompts.validation": "box", "prompts.validation_clicks": -1},
+            "prompts.validation_clicks",
+        ),
         ({"losses.dice": -1.0}, "losses.dice"),
         ({"losses.focal_alpha": -0.5}, "losses.focal_alpha"),
         (

@@ -79,6 +79,7 @@ SPECIAL = {
     | st.lists(st.lists(st.integers(0, 255), min_size=3, max_size=3), max_size=3),
     "dataset.val_masks_path": st.none(),
     "prompts.mask": st.floats(0.1, 1),
+    "prompts.validation_clicks": st.just(0),
     "losses.focal": st.floats(0.1, 9),
     "losses.focal_alpha": st.just(-1.0) | st.floats(0, 1),
     "trainer.max_steps": st.just(-1) | st.integers(1),

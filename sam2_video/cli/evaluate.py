@@ -35,6 +35,9 @@ class EvaluateFlags:
     """what is shown of each object on the first frame on which it appears"""
     num_points: int = 1
     """points an object, with --prompt point"""
+    clicks: int = 0
+    """correction clicks an object before it is tracked, with --prompt box or point: each on the
+    centre of the largest error that is left"""
     layout: Literal["auto", "davis", "objects"] = "auto"
     """davis: one object a pixel, the highest logit wins; objects: each by itself; auto: as the
     truth, label maps or masks that may overlap"""
@@ -77,7 +80,7 @@ def _evaluate(flags: EvaluateFlags) -> int:
     from loguru import logger
 
     from sam2_video.evaluation import evaluate
-    from sam2_video.evaluation.folder import write_json
+    from sam2_video.files import write_json
     from sam2_video.scoring import table, write_csv
 
     is_first = os.environ.get("RANK", "0") == "0"
@@ -93,6 +96,7 @@ def _evaluate(flags: EvaluateFlags) -> int:
         videos=flags.videos,
         prompt=flags.prompt,
         num_points=flags.num_points,
+        clicks=flags.clicks,
         layout=flags.layout,
         count_first_and_last=flags.count_first_and_last,
         out=flags.out,

@@ -28,3 +28,9 @@ class PromptConfig:
         0.1, "share of the clicks drawn from the object in place of the errors", ge=0, le=1
     )
     validation: Literal["mask", "box", "point"] = setting("mask", "prompt used in validation")
+    validation_clicks: int = setting(
+        0,
+        "correction clicks on the prompt frame in validation: centre of the largest error; "
+        "for box and point",
+        ge=0,
+    )

@@ -24,6 +24,13 @@ def check_values(config: TrainConfig) -> Iterator[Problem]:
     prompts = config.prompts
     if prompts.mask + prompts.box + prompts.point == 0:
         yield _problem("prompts.mask", 0.0, "mask, box or point above 0: clips need a prompt")
+    if prompts.validation_clicks and prompts.validation == "mask":
+        yield _problem(
+            "prompts.validation_clicks",
+            prompts.validation_clicks,
+            "0, because a given mask has no errors to correct; or give prompts.validation: box or "
+            "point",
+        )
     yield from _loss_values(config.losses)
     yield from _rates(config.trainer)
     if config.trainer.max_steps == 0:

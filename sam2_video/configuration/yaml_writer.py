@@ -1,6 +1,5 @@
 """Write a configuration as YAML with a comment on each key."""
 
-import os
 import sys
 from collections.abc import Iterator
 from dataclasses import fields, is_dataclass
@@ -12,6 +11,7 @@ import yaml
 from sam2_video.config import TrainConfig
 from sam2_video.configuration.keys import KEYS, SECTIONS, flatten
 from sam2_video.configuration.yaml_reader import Dumper
+from sam2_video.files import write_text
 
 _HEADER = """\
 # Settings of a training run. A key that you delete keeps its default.
@@ -38,13 +38,7 @@ def dump(config: TrainConfig) -> str:
 
 def save(config: TrainConfig, path: Path) -> None:
     """Write the configuration to a file, whole or not at all."""
-    text = dump(config)
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        part.write_text(text, encoding="utf-8", newline="\n")
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
+    write_text(path, dump(config))
 
 
 def _spell(value: Any) -> str:  # noqa: ANN401 (any value of a setting)

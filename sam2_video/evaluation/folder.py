@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from sam2_video.evaluation.settings import EvaluationSettings
+from sam2_video.files import write_json
 from sam2_video.inference.mask_files import file_name
 from sam2_video.metrics import ObjectSummary
 
@@ -49,9 +50,7 @@ def open_folder(out: Path, settings: EvaluationSettings) -> None:
 
 def keep_video(out: Path, done: FinishedVideo) -> None:
     """Write down that a video is finished, whole or not at all."""
-    content = asdict(done)
-    content["objects"] = [_plain(vars(summary)) for summary in done.objects]
-    write_json(_path_of(out, done.video), content)
+    write_json(_path_of(out, done.video), asdict(done))
 
 
 def read_video(out: Path, video: str) -> FinishedVideo | None:
@@ -69,31 +68,8 @@ def _path_of(out: Path, video: str) -> Path:
     return out / VIDEOS / f"{file_name(video)}.json"
 
 
-def _plain(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Return values as JSON knows them: a number that is none becomes null."""
-    return {
-        name: None if isinstance(value, float) and math.isnan(value) else value
-        for name, value in values.items()
-    }
-
-
 def _restored(values: Mapping[str, Any]) -> dict[str, Any]:
     return {name: math.nan if value is None else value for name, value in values.items()}
-
-
-def write_json(path: Path, content: Mapping[str, Any]) -> None:
-    """Write JSON through a temporary name."""
-    write_whole(path, json.dumps(content, indent=1, allow_nan=False) + "\n")
-
-
-def write_whole(path: Path, text: str) -> None:
-    """Write a text file, whole or not at all."""
-    part = path.with_name(f".{path.name}.part")
-    try:
-        part.write_text(text, encoding="utf-8")
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def _read_json(path: Path) -> dict[str, Any]:

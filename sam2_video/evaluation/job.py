@@ -49,6 +49,7 @@ def evaluate_one(model: SAM2Model, video: Video, job: Job) -> Outcome:
                 video,
                 PromptKind(settings.prompt),
                 settings.num_points,
+                clicks=settings.clicks,
                 layout=None if settings.layout == "auto" else settings.layout,
                 count_first_and_last=settings.count_first_and_last,
                 write_to=job.out / MASKS if writes and job.out is not None else None,

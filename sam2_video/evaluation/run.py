@@ -20,8 +20,6 @@ from sam2_video.evaluation.folder import (
     keep_video,
     open_folder,
     read_video,
-    write_json,
-    write_whole,
 )
 from sam2_video.evaluation.job import Job, Outcome
 from sam2_video.evaluation.processes import (
@@ -32,6 +30,7 @@ from sam2_video.evaluation.processes import (
     share_out,
 )
 from sam2_video.evaluation.settings import EvaluationSettings, Precision, Prompting
+from sam2_video.files import write_json, write_text
 from sam2_video.inference import Accelerator, MaskLayout, choose_device, fingerprint, load_model
 from sam2_video.inference.mask_files import file_name
 from sam2_video.metrics import RegionAndBoundary, mean_scores
@@ -71,6 +70,7 @@ def evaluate(
     videos: Sequence[str] = (),
     prompt: Prompting = "mask",
     num_points: int = 1,
+    clicks: int = 0,
     layout: MaskLayout | Literal["auto"] = "auto",
     count_first_and_last: bool = False,
     out: str | os.PathLike[str] | None = None,
@@ -94,6 +94,8 @@ def evaluate(
         videos: names of videos, or text files that list them, such as DAVIS' ImageSets; none = all.
         prompt: what is shown of each object where it first appears.
         num_points: of point prompts.
+        clicks: corrections of each box or point before tracking goes on, each on the centre of the
+            largest error that is left.
         layout: `davis` = one label a pixel, `objects` = each by itself, `auto` = as the truth.
         count_first_and_last: count each object's first and last annotated frame too.
         out: folder of the scores, in which an evaluation that was broken off goes on.
@@ -110,6 +112,7 @@ def evaluate(
     """
     folder = None if out is None else Path(out).expanduser()
     _check(processes, num_points, max_objects, has_folder=folder is not None, saves=save_masks)
+    _check_clicks(clicks, prompt)
     problems: dict[str, str] = {}
     opened = open_dataset(os.fspath(data_path), _path(masks_path), problems=problems)
     chosen = _choose(opened, problems, videos)
@@ -130,6 +133,7 @@ def evaluate(
             masks=None if masks_path is None else str(Path(masks_path).expanduser().absolute()),
             prompt=prompt,
             num_points=num_points,
+            clicks=clicks,
             layout=layout,
             count_first_and_last=count_first_and_last,
             has_masks=save_masks,
@@ -142,7 +146,7 @@ def evaluate(
         if group.rank == 0 and folder is not None:
             write_json(folder / JSON, result.as_dict())
             write_csv(result.report, folder / CSV)
-            write_whole(folder / TABLE, table(result.report) + "\n")
+            write_text(folder / TABLE, table(result.report) + "\n")
     return result
 
 
@@ -222,6 +226,16 @@ def _check(
             raise ValueError(f"{name}: got {number}; expected 1 or more")
     if saves and not has_folder:
         raise ValueError("save_masks: there is no folder to write to; give --out")
+
+
+def _check_clicks(clicks: int, prompt: Prompting) -> None:
+    if clicks < 0:
+        raise ValueError(f"clicks: got {clicks}; expected 0 or more")
+    if clicks and prompt == "mask":
+        raise ValueError(
+            f"clicks: got {clicks} with mask prompts; expected 0, because a given mask is true and "
+            "there is nothing to correct; give --prompt box or --prompt point"
+        )
 
 
 def _path(path: str | os.PathLike[str] | None) -> str | None:

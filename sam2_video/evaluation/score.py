@@ -72,6 +72,7 @@ def evaluate_video(
     is_memory_used: bool = True,
     keep_frames: Collection[int] = (),
     *,
+    clicks: int = 0,
     layout: MaskLayout | None = None,
     count_first_and_last: bool = False,
     write_to: Path | None = None,
@@ -88,18 +89,20 @@ def evaluate_video(
         num_points: of point prompts.
         is_memory_used: False scores the same network with its memory emptied.
         keep_frames: frames whose predicted masks are kept in the result.
+        clicks: corrections of each box or point, before tracking goes on: each on the centre of
+            the largest error that is left.
         layout: whether objects can overlap in the prediction; None = as in the truth.
         count_first_and_last: count each object's first and last annotated frame too.
         write_to: a folder to which the masks of every frame are written.
         max_objects: how many objects run together.
 
     Raises:
-        ValueError: frames or masks cannot be read, or written in this layout.
+        ValueError: frames or masks cannot be read, or written in this layout; clicks with masks.
     """
     begin = time.monotonic()
     object_ids = video.object_ids
     layout = layout or choose_layout(video)
-    prompts = first_appearance_prompts(video, kind, num_points)
+    prompts = first_appearance_prompts(video, kind, num_points, clicks)
     record = _Record(video, {prompt.object_id: prompt.frame for prompt in prompts})
     kept: dict[int, Tensor] = {}
     writer = None

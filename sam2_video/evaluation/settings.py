@@ -23,6 +23,7 @@ class EvaluationSettings:
     masks: str | None
     prompt: Prompting
     num_points: int
+    clicks: int
     layout: MaskLayout | Literal["auto"]
     count_first_and_last: bool
     has_masks: bool

@@ -10,13 +10,14 @@ import torch
 from loguru import logger
 
 from sam2_video.configuration import load_config
+from sam2_video.files import whole
 from sam2_video.model.architecture import build_network, check_image_size
 from sam2_video.model.checkpoint import Weights, check_weights, find_files, read_weights
 from sam2_video.model.detect import detect_architecture
 from sam2_video.model.facts import ModelFacts
 from sam2_video.model.folder import is_folder, read_folder_size, save_folder, save_safetensors
 from sam2_video.model.meta_yaml import MetaModel, read_architecture, read_meta_yaml
-from sam2_video.model.writing import save_meta, save_meta_yaml, whole
+from sam2_video.model.writing import save_meta, save_meta_yaml
 
 NATIVE_SIZE = (1024, 1024)
 """What Meta trained at: taken where nothing tells the image size."""

@@ -51,6 +51,8 @@ class ObjectPrompt:
             return f"got {got}; expected a mask, or a box, points or both"
         if self.box is not None and len(self.box) != 4:
             return f"got the box {tuple(self.box)}; expected x0, y0, x1, y1"
+        if self.num_clicks < 0:
+            return f"got {self.num_clicks} clicks; expected 0 or more"
         if self.num_clicks and (has_mask or self.truth is None):
             got = "a mask" if has_mask else "no truth"
             return f"got {self.num_clicks} clicks and {got}; expected a box or points, and truth"

@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 import torch
+from jaxtyping import UInt8
 from torch import Tensor
 
 from sam2_video.masks import resize_masks
@@ -69,7 +70,7 @@ def rounds_to_model(
             for prompt in to_model(frame, number, size, image_size, device)
         )
         last = [rounds[-1] for rounds in group]
-        joined.append((first, _clicks(further, last, image_size, device)))
+        joined.append((first, _clicks(further, last, size, image_size, device)))
     return joined
 
 
@@ -82,15 +83,18 @@ def _is_correction(rounds: Rounds) -> bool:
 def _clicks(
     given: Sequence[Prompt],
     last: Sequence[ObjectPrompt],
+    size: tuple[int, int],
     image_size: tuple[int, int],
     device: torch.device,
 ) -> Clicks | None:
     """Return the rounds that were given, then the clicks on the errors that are still there."""
-    num_rounds = len(given) + last[0].num_clicks
-    if not num_rounds:
+    num_simulated = last[0].num_clicks
+    if not given and not num_simulated:
         return None
-    truth = [prompt.truth for prompt in last if prompt.truth is not None]
-    targets = resize_masks(torch.stack(truth)[:, None].to(device), image_size) if truth else None
+    targets = None
+    if num_simulated:
+        truth = torch.stack([_truth(prompt, size) for prompt in last])
+        targets = resize_masks(truth[:, None].to(device), image_size).squeeze(1)
 
     def click(number: int, mask_logits: Tensor) -> tuple[Tensor, Tensor]:
         if number < len(given):
@@ -99,6 +103,16 @@ def _clicks(
             assert labels is not None
             return points, labels
         assert targets is not None
-        return centre_click(targets.squeeze(1), mask_logits)
+        return centre_click(targets, mask_logits)
 
-    return Clicks(num_rounds, click)
+    return Clicks(len(given) + num_simulated, click)
+
+
+def _truth(prompt: ObjectPrompt, size: tuple[int, int]) -> UInt8[Tensor, "height width"]:
+    assert prompt.truth is not None
+    if tuple(prompt.truth.shape) != size:
+        raise ValueError(
+            f"prompt of object {prompt.object_id} on frame {prompt.frame}: truth of size "
+            f"{tuple(prompt.truth.shape)}; expected the frame's {size}"
+        )
+    return prompt.truth

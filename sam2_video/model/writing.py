@@ -1,48 +1,18 @@
 """Checkpoints into files: under a temporary name, read back, compared, and only then renamed."""
 
-import shutil
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
+from sam2_video.files import whole
 from sam2_video.model.adapters import merged_state
 from sam2_video.model.architecture import Architecture
 from sam2_video.model.checkpoint import read_weights
 from sam2_video.model.keymap import to_meta
 from sam2_video.model.meta_yaml import dump_meta_yaml, read_meta_yaml
-
-
-@contextmanager
-def whole(path: Path) -> Iterator[Path]:
-    """Give a temporary name beside a path; what is there at the end takes the path's place.
-
-    A file or a folder; after an error nothing is left of it, and what was at the path stays.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.stem}.part{path.suffix}")
-    _remove(part)
-    try:
-        yield part
-        if part.is_dir() and path.is_dir():
-            old = path.with_name(f".{path.name}.old")
-            path.replace(old)
-            part.replace(path)
-            _remove(old)
-        else:
-            part.replace(path)
-    finally:
-        _remove(part)
-
-
-def _remove(path: Path) -> None:
-    if path.is_dir():
-        shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)
 
 
 def write_meta(network: nn.Module, path: Path) -> None:

@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from sam2_video.data.footage import Footage
+from sam2_video.files import whole
 from sam2_video.inference.mask_files import file_name
 from sam2_video.masks import rle_area, rle_box
-from sam2_video.model.writing import whole
 from sam2_video.prediction.folder import FRAMES
 from sam2_video.prediction.store import MaskStore
 

@@ -1,6 +1,5 @@
 """The folder of a prediction: what lies where, and that nothing else is overwritten."""
 
-import json
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -9,7 +8,7 @@ from typing import Any
 
 from av.error import FFmpegError
 
-from sam2_video.model.writing import whole
+from sam2_video.files import write_json
 
 MASKS, FRAMES = "masks", "frames"
 COCO, OVERLAY, SHEET, SUMMARY = "masks.json", "overlay.mp4", "contact_sheet.png", "prediction.json"
@@ -74,5 +73,4 @@ def writing(out: Path) -> Iterator[None]:
 
 def write_summary(out: Path, content: Mapping[str, Any]) -> None:
     """Write what is told of the prediction, whole or not at all."""
-    with whole(out / SUMMARY) as part:
-        part.write_text(json.dumps(content, indent=2, allow_nan=False) + "\n", encoding="utf-8")
+    write_json(out / SUMMARY, content)

@@ -10,11 +10,11 @@ from torch import Tensor
 
 from sam2_video.colours import mask_palette
 from sam2_video.data.footage import Footage
+from sam2_video.files import whole
 from sam2_video.inference import FrameMasks, MaskLayout, write_mask
 from sam2_video.inference.mask_files import file_name
 from sam2_video.masks import decode_rle, encode_rle, read_mask_image
 from sam2_video.model.stream import TrackedFrame
-from sam2_video.model.writing import whole
 from sam2_video.prediction.folder import MASKS
 from sam2_video.prediction.store import MaskStore, StoredMask
 from sam2_video.structures import BACKGROUND, OBJECT

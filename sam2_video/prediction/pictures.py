@@ -9,7 +9,7 @@ from PIL import Image
 from torch import Tensor
 
 from sam2_video.data.footage import Footage
-from sam2_video.model.writing import whole
+from sam2_video.files import whole
 from sam2_video.prediction.coco import image_file
 from sam2_video.prediction.drawing import Shot, choose_shots, draw_frame, draw_sheet, shot_size
 from sam2_video.prediction.folder import OVERLAY, SHEET, writing

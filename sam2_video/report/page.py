@@ -9,6 +9,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from sam2_video.configuration import KEYS
+from sam2_video.files import write_text
 from sam2_video.report.embedded import embed
 from sam2_video.report.figures import make_charts
 from sam2_video.report.run_folder import METRIC_NAMES, RunFolder, VideoScores, read_run_folder
@@ -56,12 +57,7 @@ def write_report(run_dir: Path) -> Path:
     """
     run = read_run_folder(run_dir)
     path = run_dir / REPORT
-    part = path.with_name(f".{path.name}.part")
-    try:
-        part.write_text(_render(run), encoding="utf-8")
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
+    write_text(path, _render(run))
     return path
 
 

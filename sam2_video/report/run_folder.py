@@ -1,6 +1,5 @@
 """Read what a run left in its folder, as far as it is there."""
 
-import csv
 import json
 import re
 from collections.abc import Mapping
@@ -9,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from sam2_video.configuration import ConfigurationError, flatten, load_config
+from sam2_video.files import read_numbers
 
 CONFIG, METRICS, SUMMARY, LOG = "config.yaml", "metrics.csv", "training_metrics.json", "train.log"
 WHEN = ("zero_shot", "best", "last")
@@ -98,22 +98,12 @@ def read_run_folder(path: Path) -> RunFolder:
     return RunFolder(
         path,
         config,
-        tuple(_read_rows(path / METRICS)),
+        tuple(read_numbers(path / METRICS)),
         json.loads(summary.read_text(encoding="utf-8")) if summary.is_file() else {},
         {when: found for when, found in scores.items() if found is not None},
         tuple(warnings),
         tuple(sorted((path / "pictures").glob("[!.]*"))),
     )
-
-
-def _read_rows(path: Path) -> list[dict[str, float]]:
-    if not path.is_file():
-        return []
-    with path.open(encoding="utf-8", newline="") as file:
-        return [
-            {name: float(value) for name, value in row.items() if value}
-            for row in csv.DictReader(file)
-        ]
 
 
 def _read_scores(path: Path) -> Scores | None:

@@ -1,12 +1,11 @@
 """What scoring says: overall, by video and by object, as JSON, CSV and a text table."""
 
-import csv
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from sam2_video import files
 from sam2_video.metrics import ObjectSummary, Scores, mean_scores
 
 _COLUMNS = {
@@ -94,17 +93,16 @@ def rows_of(report: ScoreReport) -> Iterator[tuple[str, str, Scores]]:
 
 def write_json(report: ScoreReport, path: Path) -> None:
     """Write a report as JSON."""
-    path.write_text(json.dumps(report.as_dict(), indent=1, allow_nan=False) + "\n")
+    files.write_json(path, report.as_dict())
 
 
 def write_csv(report: ScoreReport, path: Path) -> None:
     """Write a report as CSV; a row without object is a video, one without video the whole."""
-    with path.open("w", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(["video", "object", *report.overall.as_dict()])
-        for video, item, scores in rows_of(report):
-            values = scores.as_dict().values()
-            writer.writerow([video, item, *("" if value is None else value for value in values)])
+    rows = [
+        {"video": video, "object": item} | scores.as_dict()
+        for video, item, scores in rows_of(report)
+    ]
+    files.write_rows(path, rows, list(rows[0]))
 
 
 def table(report: ScoreReport) -> str:

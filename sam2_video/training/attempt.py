@@ -30,7 +30,7 @@ from sam2_video.training.checkpoints import Checkpoints, StopOnSignal, TrainingI
 from sam2_video.training.loggers import open_loggers
 from sam2_video.training.machine import end_other_processes, has_failed_process
 from sam2_video.training.metrics_log import MetricsCsv
-from sam2_video.training.out_of_memory import MemoryGuard
+from sam2_video.training.out_of_memory import MemoryGuard, SharedShortageError
 from sam2_video.training.picture_files import without_harm
 from sam2_video.training.pictures import Pictures
 from sam2_video.training.prepare import make_tuner
@@ -142,7 +142,10 @@ def attempt(setup: Setup, config: TrainConfig, guard: MemoryGuard, is_again: boo
 
 def _begin_again(setup: Setup, config: TrainConfig) -> tuple[MemoryTuner, Records]:
     """Return the start of a run whose first epoch has failed; its first validation still counts."""
-    save(config, setup.output_dir / folder.CONFIG)
+    # with the batch size on which processes have agreed
+    config = replace(config, dataset=setup.datamodule.config)
+    if folder.is_main_process():
+        save(config, setup.output_dir / folder.CONFIG)
     model, begun = setup.tuner.model, setup.tuner
     # with its optimiser's state
     begun.trainer = None
@@ -229,7 +232,8 @@ def _fit(
     except BaseException as error:
         if trainer.world_size > 1:
             atexit.register(end_other_processes, trainer)
-        if isinstance(error, RuntimeError) and has_failed_process(trainer):
+        is_own = not isinstance(error, RuntimeError) or isinstance(error, SharedShortageError)
+        if not is_own and has_failed_process(trainer):
             raise ValueError("another process of this run failed; its error is above") from error
         raise
     if best.best is None:

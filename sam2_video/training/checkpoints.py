@@ -5,6 +5,7 @@ import shutil
 import signal
 import threading
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -13,6 +14,7 @@ from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback, Checkpoint
 from loguru import logger
 
+from sam2_video.files import whole
 from sam2_video.structures import ClipBatch
 from sam2_video.training.callbacks import ends_step
 from sam2_video.training.folder import LAST
@@ -39,14 +41,9 @@ class Checkpoints(Checkpoint):
     def save_last(self, trainer: Trainer) -> None:
         """Write `last.ckpt`, whole, and the rows of metrics up to it; all processes call this."""
         self.table.save_table()
-        part = self.folder / f".{LAST}.part"
-        try:
+        path = self.folder / LAST
+        with whole(path) if trainer.is_global_zero else nullcontext(path) as part:
             trainer.save_checkpoint(part)
-            if trainer.is_global_zero:
-                part.replace(self.folder / LAST)
-        finally:
-            if trainer.is_global_zero:
-                part.unlink(missing_ok=True)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Write, and drop the oldest that are too many."""

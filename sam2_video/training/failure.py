@@ -7,12 +7,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from sam2_video.files import whole
 from sam2_video.structures import ClipBatch, ClipSource
 
 
 def save_batch(path: Path, batch: ClipBatch, weights: dict[str, Tensor]) -> None:
     """Write a batch, whole, with the weights that failed on it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
     content = {
         "frames": list(batch.frames),
         "masks": list(batch.masks),
@@ -22,12 +22,8 @@ def save_batch(path: Path, batch: ClipBatch, weights: dict[str, Tensor]) -> None
         "sources": [asdict(source) for source in batch.sources],
         "weights": weights,
     }
-    part = path.with_name(f".{path.name}.part")
-    try:
+    with whole(path) as part:
         torch.save(content, part)
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def load_batch(path: Path) -> tuple[ClipBatch, dict[str, Tensor]]:

@@ -1,15 +1,10 @@
-"""The folder of a run: who may write there, and the files that are written whole or not at all."""
+"""The folder of a run: the names of what is there, and who may write it."""
 
-import csv
 import errno
-import io
 import json
-import math
 import os
 import shutil
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 CONFIG, METRICS_CSV, SUMMARY = "config.yaml", "metrics.csv", "training_metrics.json"
 LOG, TENSORBOARD = "train.log", "tensorboard"
@@ -40,7 +35,7 @@ def check_free(output_dir: Path) -> None:
     """
     if output_dir.is_file():
         raise ValueError(f"output_dir: {output_dir} is a file; give another --output-dir")
-    state = sorted((output_dir / CHECKPOINTS).glob("*.ckpt"))
+    state = sorted((output_dir / CHECKPOINTS).glob("[!.]*.ckpt"))
     if state:
         raise ValueError(
             f"output_dir: {output_dir} already holds a run; continue it with --resume "
@@ -93,51 +88,3 @@ def is_finished(output_dir: Path) -> bool:
     """Say whether the run in a folder came to its end."""
     path = output_dir / SUMMARY
     return path.is_file() and json.loads(path.read_text(encoding="utf-8"))["is_finished"] is True
-
-
-def write_whole(path: Path, text: str) -> None:
-    """Write a text file through a temporary name."""
-    part = path.with_name(f".{path.name}.part")
-    try:
-        part.write_text(text, encoding="utf-8")
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
-
-
-def write_json(path: Path, content: Mapping[str, Any]) -> None:
-    """Write JSON, whole or not at all; a number that is none becomes null, which JSON knows."""
-    write_whole(path, json.dumps(_plain(content), indent=2, allow_nan=False) + "\n")
-
-
-def _plain(value: Any) -> Any:  # noqa: ANN401 (whatever JSON can hold)
-    if isinstance(value, Mapping):
-        return {name: _plain(inner) for name, inner in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(inner) for inner in value]
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return str(value) if isinstance(value, Path) else value
-
-
-def write_rows(path: Path, rows: list[dict[str, float]]) -> None:
-    """Write rows of metrics as CSV; a metric that a row lacks is left empty."""
-    counts = ["step", "epoch"]
-    names = counts + sorted({name for row in rows for name in row} - set(counts))
-    buffer = io.StringIO()
-    writer = csv.DictWriter(buffer, names, lineterminator="\n")
-    writer.writeheader()
-    for row in rows:
-        writer.writerow(row | {name: int(row[name]) for name in counts if name in row})
-    write_whole(path, buffer.getvalue())
-
-
-def read_rows(path: Path) -> list[dict[str, float]]:
-    """Read what `write_rows` wrote; no file has no rows."""
-    if not path.is_file():
-        return []
-    with path.open(encoding="utf-8", newline="") as file:
-        return [
-            {name: float(value) for name, value in row.items() if value}
-            for row in csv.DictReader(file)
-        ]

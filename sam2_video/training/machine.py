@@ -11,7 +11,7 @@ from lightning.pytorch.strategies.launchers import _SubprocessScriptLauncher
 from loguru import logger
 
 SECONDS_TO_END = 10
-SECONDS_TO_FAIL = 3
+SECONDS_TO_FAIL = 10
 PACKAGES = ("sam2-video-training", "torch", "transformers", "lightning", "numpy")
 
 
@@ -73,7 +73,7 @@ def count_devices(wanted: int | str, accelerator: str) -> int:
 def has_failed_process(trainer: Trainer) -> bool:
     """Say whether a process that this one has started ended with an error, which it has told."""
     launcher = trainer.strategy.launcher
-    if not isinstance(launcher, _SubprocessScriptLauncher):
+    if not isinstance(launcher, _SubprocessScriptLauncher) or not launcher.procs:
         return False
     # a connection breaks a moment before its process is gone
     end = time.monotonic() + SECONDS_TO_FAIL

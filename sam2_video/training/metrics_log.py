@@ -9,10 +9,11 @@ from typing import Any
 from lightning.pytorch.loggers import Logger
 from lightning.pytorch.utilities import rank_zero_only
 
-from sam2_video.training.folder import read_rows, write_rows
+from sam2_video.files import read_numbers, write_rows
 
 MAX_SHARE_OF_TIME = 0.01
 LEAST_SECONDS = 5.0
+COUNTS = ("step", "epoch")
 
 
 def _is_validation(name: str) -> bool:
@@ -34,7 +35,7 @@ class MetricsCsv(Logger):
         self._written = -math.inf
         self._pause = LEAST_SECONDS
         if first_step is not None:
-            for row in read_rows(path):
+            for row in read_numbers(path):
                 if row["step"] < first_step:
                     self._rows[int(row["step"])] = row
                 elif row["step"] == first_step and any(map(_is_validation, row)):
@@ -85,7 +86,11 @@ class MetricsCsv(Logger):
         """Write the table, whole, which takes the longer the longer the run."""
         if self._rows:
             start = time.monotonic()
-            write_rows(self.path, self.rows)
+            rows = [
+                row | {name: int(row[name]) for name in COUNTS if name in row} for row in self.rows
+            ]
+            names = {name for row in rows for name in row}
+            write_rows(self.path, rows, [*COUNTS, *sorted(names.difference(COUNTS))])
             self._written = time.monotonic()
             self._pause = max(LEAST_SECONDS, (self._written - start) / MAX_SHARE_OF_TIME)
 

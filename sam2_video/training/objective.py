@@ -1,5 +1,6 @@
 """What training minimises: from a batch of clips to prompts, to tracking, to the loss."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial, reduce
 from operator import add
@@ -19,6 +20,7 @@ from sam2_video.model.sam2 import SAM2Model
 from sam2_video.model.unroll import Recomputed
 from sam2_video.prompts import simulate_user
 from sam2_video.structures import ClipBatch, Corrections, ModelClips, Prompt
+from sam2_video.training.out_of_memory import compute_together
 from sam2_video.training.parts import ClipGroup, Part, divide
 from sam2_video.training.values import (
     has_several_processes,
@@ -83,6 +85,40 @@ def learn_from(
         # read back from the device, at the start of a step when there is little to wait for
         num_objects = clips.object_clip.bincount(minlength=len(clips.seeds)).tolist()
         groups = divide(num_objects, clips_at_once, objects_at_once)
+    found = compute_together(
+        partial(
+            _track_groups,
+            model,
+            lesson,
+            groups,
+            losses,
+            truncate_memory_gradient,
+            activation_checkpointing,
+        ),
+        clips.targets.device,
+    )
+    added, similarities, numbers = zip(*found, strict=True)
+    is_joint = has_several_processes()
+    loss = weigh_sums(
+        reduce(add, added),
+        clips.targets.shape[0],
+        losses,
+        reduce_count=sum_over_processes if is_joint else None,
+        world_size=dist.get_world_size() if is_joint else 1,
+    )
+    return Learned(loss, torch.stack(similarities).sum(), torch.stack(numbers).sum())
+
+
+def _track_groups(
+    model: SAM2Model,
+    lesson: Lesson,
+    groups: Sequence[ClipGroup],
+    losses: LossConfig,
+    truncate_memory_gradient: int | None,
+    activation_checkpointing: Recomputed,
+) -> list[tuple[LossSums, Tensor, Tensor]]:
+    """Encode and track all parts of a lesson; return what is said of each."""
+    clips = lesson.clips
     is_divided = sum(len(group.parts) for group in groups) > 1
     are_frames_recomputed = is_divided or activation_checkpointing == "frames"
     encode = _encode_twice if are_frames_recomputed else SAM2Model.encode
@@ -106,16 +142,7 @@ def learn_from(
             )
             for part in group.parts
         ]
-    added, similarities, numbers = zip(*found, strict=True)
-    is_joint = has_several_processes()
-    loss = weigh_sums(
-        reduce(add, added),
-        clips.targets.shape[0],
-        losses,
-        reduce_count=sum_over_processes if is_joint else None,
-        world_size=dist.get_world_size() if is_joint else 1,
-    )
-    return Learned(loss, torch.stack(similarities).sum(), torch.stack(numbers).sum())
+    return found
 
 
 def _encode_twice(

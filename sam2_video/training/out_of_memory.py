@@ -8,9 +8,11 @@ from typing import Any, TypeVar
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from loguru import logger
+from torch import distributed as dist
 
 from sam2_video.config import TrainConfig, TrainerConfig
 from sam2_video.structures import ClipBatch
+from sam2_video.training.values import has_several_processes
 
 OUT_OF_MEMORY = (
     "out of memory",
@@ -25,7 +27,18 @@ Result = TypeVar("Result")
 
 
 class OutOfMemoryError(ValueError):
-    """Memory ran out, and nothing that keeps the numbers is left to try; names the settings."""
+    """Memory ran out, and nothing that keeps the numbers is left to try; names the settings.
+
+    `is_everywhere` where all processes raise it.
+    """
+
+    def __init__(self, message: str, *, is_everywhere: bool = False) -> None:
+        super().__init__(message)
+        self.is_everywhere = is_everywhere
+
+
+class SharedShortageError(RuntimeError):
+    """Memory ran out in one process at least, and all of them raise this."""
 
 
 def is_out_of_memory(error: BaseException) -> bool:
@@ -33,6 +46,30 @@ def is_out_of_memory(error: BaseException) -> bool:
     if isinstance(error, torch.OutOfMemoryError):
         return True
     return isinstance(error, RuntimeError) and any(text in str(error) for text in OUT_OF_MEMORY)
+
+
+def compute_together(compute: Callable[[], Result], device: torch.device) -> Result:
+    """Return what is computed, if memory suffices for it in all processes.
+
+    What is computed must not wait for other processes: they would wait for one that has failed.
+
+    Raises:
+        SharedShortageError: in all processes, where memory runs out in any.
+    """
+    if not has_several_processes():
+        return compute()
+    result, said = None, ""
+    try:
+        result = compute()
+    except RuntimeError as error:
+        if not is_out_of_memory(error):
+            raise
+        said = str(error).partition("\n")[0]
+    num_failed = torch.tensor(int(result is None), device=device)
+    dist.all_reduce(num_failed)
+    if result is None or num_failed:
+        raise SharedShortageError(said or "out of memory in another process")
+    return result
 
 
 def free_memory() -> None:
@@ -44,19 +81,24 @@ def free_memory() -> None:
 
 @dataclass(frozen=True)
 class Shortage:
-    """Where memory ran out in training; `num_objects` is the most of any clip of the batch."""
+    """Where memory ran out in training; `num_objects` is the most of any clip of the batch.
+
+    With several processes `is_shared` where all of them know, and say the same here.
+    """
 
     epoch: int
     is_first_epoch: bool
-    num_processes: int
+    batch_size: int
     num_objects: int
+    is_shared: bool
 
 
 class MemoryGuard(Callback):
     """Notices that memory runs out in a training step of the epoch that this process began with."""
 
-    def __init__(self) -> None:
+    def __init__(self, batch_size: int) -> None:
         self.shortage: Shortage | None = None
+        self._batch_size = batch_size
         self._first_epoch = 0
         self._num_objects = 0
 
@@ -74,13 +116,21 @@ class MemoryGuard(Callback):
         self, trainer: Trainer, pl_module: LightningModule, exception: BaseException
     ) -> None:
         """Say where it was, if it was memory and in training; validation has its own sizes."""
-        if is_out_of_memory(exception) and trainer.training and self._num_objects:
-            self.shortage = Shortage(
-                trainer.current_epoch,
-                trainer.current_epoch == self._first_epoch,
-                trainer.world_size,
-                self._num_objects,
-            )
+        if not (is_out_of_memory(exception) and trainer.training and self._num_objects):
+            return
+        is_shared = isinstance(exception, SharedShortageError)
+        # processes take the smallest batch that any was given
+        sizes = torch.tensor([self._num_objects, -self._batch_size], device=pl_module.device)
+        if is_shared:
+            dist.all_reduce(sizes, dist.ReduceOp.MAX)
+        num_objects, negative = sizes.tolist()
+        self.shortage = Shortage(
+            trainer.current_epoch,
+            trainer.current_epoch == self._first_epoch,
+            -negative,
+            num_objects,
+            is_shared or trainer.world_size == 1,
+        )
 
 
 def attempt_with_less(
@@ -97,8 +147,10 @@ def attempt_with_less(
         OutOfMemoryError: nothing is left to be made smaller, or it is too late, or not asked for.
     """
     is_again = False
+    batch_size = config.dataset.batch_size
+    assert batch_size != "auto", "chosen before training starts"
     while True:
-        guard = MemoryGuard()
+        guard = MemoryGuard(batch_size)
         try:
             return attempt(config, guard, is_again)
         except RuntimeError as error:
@@ -117,29 +169,31 @@ def _answer(config: TrainConfig, shortage: Shortage | None, said: str) -> TrainC
             f"out of memory outside of the training steps ({said}); lower dataset.image_size, or "
             "give --model-config a smaller network"
         )
-    batch_size = config.dataset.batch_size
-    assert batch_size != "auto", "chosen before training starts"
-    settings = config.trainer
-    smaller = next_smaller(settings, batch_size, shortage.num_objects)
+    settings, is_shared = config.trainer, shortage.is_shared
+    smaller = next_smaller(settings, shortage.batch_size, shortage.num_objects)
     if smaller is None:
         raise OutOfMemoryError(
             f"out of memory with one object of one clip at a time ({said}); lower "
             "dataset.image_size or dataset.video_clip_length, set trainer.activation_checkpointing "
-            "to frames or model.truncate_memory_gradient, or let fewer trainable_modules learn"
+            "to frames or model.truncate_memory_gradient, or let fewer trainable_modules learn",
+            is_everywhere=is_shared,
         )
     wanted = _flags(settings, smaller)
     if not shortage.is_first_epoch:
         raise OutOfMemoryError(
             f"out of memory in epoch {shortage.epoch + 1} ({said}); go on from the end of the "
-            f"epoch before it with --resume {config.output_dir} {wanted}"
+            f"epoch before it with --resume {config.output_dir} {wanted}",
+            is_everywhere=is_shared,
         )
-    if shortage.num_processes > 1 or not settings.adapt_batch_size:
-        why = "" if settings.adapt_batch_size else " (trainer.adapt_batch_size is off)"
+    if not (is_shared and settings.adapt_batch_size):
+        why = "trainer.adapt_batch_size is off"
+        if settings.adapt_batch_size:
+            why = "in the backward pass one of several processes cannot tell the others"
         raise OutOfMemoryError(
-            f"out of memory ({said}); start again with {wanted}, which learns the same"
-            f"{why or '; with several processes it is not done by itself'}"
+            f"out of memory ({said}); start again with {wanted}, which learns the same ({why})",
+            is_everywhere=is_shared,
         )
-    logger.warning(f"out of memory: {_describe(smaller, batch_size)}; starting again")
+    logger.warning(f"out of memory: {_describe(smaller, shortage.batch_size)}; starting again")
     return replace(config, trainer=smaller)
 
 

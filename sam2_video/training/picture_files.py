@@ -11,6 +11,8 @@ from lightning.pytorch.loggers import Logger, TensorBoardLogger, WandbLogger
 from loguru import logger
 from PIL import Image
 
+from sam2_video.files import whole
+
 WIDEST_LOGGED = 1400
 """Pixels: TensorBoard keeps every picture that it ever got."""
 
@@ -26,24 +28,15 @@ def without_harm(what: str) -> Iterator[None]:
 
 def save_picture(path: Path, picture: UInt8[np.ndarray, "height width 3"]) -> None:
     """Write a picture as PNG, whole or not at all; its folder is made."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.part")
-    try:
+    with whole(path) as part:
         # the quickest: more would take longer than the drawing, for little
         Image.fromarray(picture).save(part, format="PNG", compress_level=1)
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def save_movie(path: Path, movie: bytes) -> None:
     """Write a movie, whole or not at all."""
-    part = path.with_name(f".{path.name}.part")
-    try:
+    with whole(path) as part:
         part.write_bytes(movie)
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def log_picture(

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from sam2_video.config import TrainerConfig
+from sam2_video.files import read_numbers
 from sam2_video.model.checkpoint import read_pickle
 from sam2_video.training.folder import (
     CHECKPOINTS,
@@ -14,7 +15,6 @@ from sam2_video.training.folder import (
     METRICS_CSV,
     find_resume,
     is_finished,
-    read_rows,
 )
 from sam2_video.training.optimiser import named_indices
 from sam2_video.training.trainer import MemoryTuner
@@ -37,7 +37,7 @@ class Resume:
 
         Its weights, in `best_model.pth`, are then none of the resumed run's.
         """
-        rows = [row for row in read_rows(self.output_dir / METRICS_CSV) if "val/JF" in row]
+        rows = [row for row in read_numbers(self.output_dir / METRICS_CSV) if "val/JF" in row]
         best = max(
             rows,
             key=lambda row: max(row["val/JF"], row.get("val_ema/JF", -math.inf)),

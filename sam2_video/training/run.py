@@ -16,7 +16,7 @@ from sam2_video.training.attempt import Setup, attempt, open_records
 from sam2_video.training.batch_size import choose_batch_size
 from sam2_video.training.machine import choose_precision, count_devices, resolve_accelerator
 from sam2_video.training.non_finite import NonFiniteLossError
-from sam2_video.training.out_of_memory import attempt_with_less
+from sam2_video.training.out_of_memory import OutOfMemoryError, attempt_with_less
 from sam2_video.training.prepare import check_single_frames_teach, load_tuner, open_data
 from sam2_video.training.resume import Resume, check_resume, read_resume
 from sam2_video.training.summary import TrainResult
@@ -43,8 +43,9 @@ def train(config: TrainConfig) -> TrainResult:
             if resume is None and folder.is_main_process():
                 folder.check_free(output_dir)
             return _run(config, output_dir, resume, log)
-        except NonFiniteLossError:
-            if folder.is_main_process():
+        except (NonFiniteLossError, OutOfMemoryError) as error:
+            is_here_alone = isinstance(error, OutOfMemoryError) and not error.is_everywhere
+            if folder.is_main_process() or is_here_alone:
                 raise
             # the main process tells what happened in all of them
             sys.exit(0)

@@ -13,9 +13,10 @@ from torch import distributed as dist
 
 from sam2_video.data.video import Video
 from sam2_video.evaluation import VideoScore
+from sam2_video.files import write_json
 from sam2_video.metrics import ObjectSummary, Scores
 from sam2_video.training.callbacks import BestWeights
-from sam2_video.training.folder import SCORES, write_json
+from sam2_video.training.folder import SCORES
 from sam2_video.training.trainer import MemoryTuner
 from sam2_video.training.values import has_several_processes
 

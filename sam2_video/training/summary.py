@@ -4,8 +4,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from sam2_video.files import write_json
 from sam2_video.training.callbacks import BestWeights, StepLog, peak_memory_gb
-from sam2_video.training.folder import SUMMARY, write_json
+from sam2_video.training.folder import SUMMARY
 from sam2_video.training.machine import describe_machine
 from sam2_video.training.metrics_log import MetricsCsv
 from sam2_video.training.trainer import AVERAGED, VALIDATED, MemoryTuner

@@ -219,6 +219,7 @@ class MemoryTuner(LightningModule):
             video,
             PromptKind(self.prompts.validation),
             self.prompts.num_points,
+            clicks=self.prompts.validation_clicks,
             keep_frames=self.keep_frames.get(video.video_id, ()),
             count_first_and_last=self.settings.validation_counts_first_and_last,
         )

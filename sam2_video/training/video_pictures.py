@@ -68,12 +68,15 @@ def draw_strip(
     common = _common_frames(shown)
     frames = [common[i] for i in spread(len(common), NUM_COLUMNS)]
     scores = " → ".join(f"{kept.mean:.3f}" for kept in shown.values())
+    title = f"{TITLES[place]}: {video.video_id}, J&F {scores}"
+    if prompts.validation_clicks:
+        title += f", prompts corrected by up to {prompts.validation_clicks} clicks"
     return draw_comparison(
         [read_shown_frame(video, frame, PANEL_SIZE) for frame in frames],
         video.object_ids,
         {name: video.first_appearance(name) for name in video.object_ids},
         {name: Prediction(unpack(kept), kept.similarities) for name, kept in shown.items()},
-        f"{TITLES[place]}: {video.video_id}, J&F {scores}",
+        title,
         PromptKind(prompts.validation),
         prompts.num_points,
     )

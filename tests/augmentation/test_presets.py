@@ -1,6 +1,7 @@
 """Presets, and what a user writes in their place."""
 
-from dataclasses import fields
+import re
+from dataclasses import asdict, fields
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -52,6 +53,20 @@ def test_the_official_preset_is_that_of_metas_fine_tuning():
         **{kind: over_clip[kind] for kind in kinds},
         **{f"frame_{kind}": each[kind] for kind in kinds},
     )
+
+
+def test_the_table_of_the_documentation_is_that_of_the_code():
+    page = (Path(__file__).parents[2] / "docs/augmentation.md").read_text()
+    (table,) = re.findall(r"^\| key \| .*(?:\n\|.*)+", page, re.MULTILINE)
+    head, _, *rows = [
+        [cell.strip() for cell in line.split("|")[1:-1]] for line in table.split("\n")
+    ]
+    found = {name: {} for name in head[1:-1]}
+    for keys, *columns, _ in rows:
+        for name, column in zip(found, columns, strict=True):
+            values = map(float, column.split(","))
+            found[name] |= dict(zip(re.findall(r"`(\w+)`", keys), values, strict=True))
+    assert found == {name: asdict(strengths) for name, strengths in PRESETS.items()}
 
 
 def test_no_preset_turns_the_world_upside_down():

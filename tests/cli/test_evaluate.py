@@ -54,6 +54,8 @@ def test_a_video_that_was_left_out_is_a_line_and_an_exit_code(flags, data, capsy
         (["--videos", "video_01"], "perhaps you meant video_0"),
         (["--save-masks"], "give --out"),
         (["--max-objects", "0"], "max_objects: got 0"),
+        (["--clicks", "2"], "clicks: got 2 with mask prompts; expected 0"),
+        (["--clicks", "-1", "--prompt", "box"], "clicks: got -1; expected 0 or more"),
     ],
 )
 def test_what_cannot_be_is_a_line_of_error(flags, more, message, capsys):

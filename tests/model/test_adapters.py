@@ -110,6 +110,11 @@ def test_a_glob_chooses_layers_and_one_by_one_convolutions_are_linear():
     assert isinstance(model.network.memory_encoder.projection.base_layer, nn.Conv2d)
 
 
+def test_a_convolution_of_groups_or_of_neighbours_is_not_linear():
+    layers = nn.Sequential(nn.Conv2d(4, 4, 1), nn.Conv2d(4, 4, 1, groups=2), nn.Conv2d(4, 4, 3))
+    assert linear_layers(layers) == ["0"]
+
+
 @pytest.mark.parametrize(
     ("pattern", "nearest"), [("memory_atention", "memory_attention"), ("mask_downsample", None)]
 )

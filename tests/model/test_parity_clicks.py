@@ -1,6 +1,7 @@
 """Correction clicks against Meta's SAM2Train: what is said after each, loss and gradients."""
 
 import gc
+from dataclasses import replace
 
 import pytest
 
@@ -13,6 +14,7 @@ from tests.model.test_parity_double import NETWORKS, TOLERANCE
 
 MICRO, WIDE, OLDER = NETWORKS
 THREE = (0, 0, 1)
+ONE_MASK = replace(MICRO, name="one", has_tracking_hypotheses=False)
 CASES = {
     "box-and-clicks": Case(MICRO, 64, "box", 1, (0,), num_frames=3, clicks=Clicks(1, 3)),
     "two-prompted": Case(WIDE, 64, "point", 2, THREE, num_frames=4, clicks=Clicks(2, 2)),
@@ -23,6 +25,8 @@ CASES = {
     "from-truth": Case(
         OLDER, 64, "box", 2, THREE, is_absent=True, num_frames=5, clicks=Clicks(3, 4, 0.5)
     ),
+    # on a frame that was tracked the first click is answered by one mask, not by three
+    "one-mask-while-tracking": Case(ONE_MASK, 64, "box", 1, (0,), num_frames=3, clicks=Clicks(2)),
 }
 
 

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from benchmarks.parity import LARGE, RESULTS, covering, design, name_of
+from benchmarks.parity import LARGE, LARGE_CORRECTED, RESULTS, covering, design, name_of
 from benchmarks.parity_page import PAGE, write_tables
 
 
@@ -24,10 +24,21 @@ def test_every_case_of_the_design_is_recorded_and_within_the_tolerances(result):
     assert {name: row["excesses"] for name, row in rows.items() if row["excesses"]} == {}
 
 
-def test_the_design_lets_every_two_values_of_two_factors_meet():
-    cases = list(covering(LARGE))
-    for first, first_values in LARGE.items():
-        for second, second_values in LARGE.items():
+@pytest.mark.parametrize("factors", [LARGE, LARGE_CORRECTED], ids=["prompted", "corrected"])
+def test_the_design_lets_every_two_values_of_two_factors_meet(factors):
+    rows = list(covering(factors))
+    for first, first_values in factors.items():
+        for second, second_values in factors.items():
             if first != second:
-                met = {(getattr(case, first), getattr(case, second)) for case in cases}
+                met = {(row[first], row[second]) for row in rows}
                 assert met == {(x, y) for x in first_values for y in second_values}
+
+
+def test_the_official_users_of_boxes_and_clicks_are_in_the_design():
+    found = {
+        (case.prompt, case.num_conditioning, case.clicks.num_frames)
+        for case in design()
+        if case.clicks is not None and case.clicks.num_clicks == 7
+    }
+    users = [(1, 1), (1, 2), (2, 2)]
+    assert found == {(prompt, *user) for prompt in ("point", "box") for user in users}

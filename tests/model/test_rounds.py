@@ -164,6 +164,27 @@ def test_objects_of_different_rounds_do_not_meet(model):
         assert_alike(said(list(model.track(video(4), alone))), expected)
 
 
+def test_objects_that_are_clicked_together_are_each_clicked_for_themselves(model):
+    frame, boxes = video(3), [(7.0, 5.0, 34.0, 41.0), (20.0, 8.0, 60.0, 50.0)]
+    plain = [ObjectPrompt(name, 0, box=box) for name, box in enumerate([*boxes, *boxes], 1)]
+    first = next(model.track(frame, plain))
+    content = (first.enlarge(slice(3, 4))[0] > 0).byte()
+    truths = [torch.zeros(64, 64, dtype=torch.uint8) for _ in range(2)]
+    truths[0][10:30, 8:30] = truths[1][30:60, 2:12] = 1
+    prompts = [
+        replace(plain[0], truth=truths[0], num_clicks=2),
+        replace(plain[1], truth=truths[1], num_clicks=2),
+        plain[2],
+        replace(plain[3], truth=content, num_clicks=2),
+    ]
+    together = said(list(model.track(frame, prompts)))
+    for prompt in prompts:
+        expected = {key: x for key, x in together.items() if key[0] == prompt.object_id}
+        assert_alike(said(list(model.track(frame, [prompt]))), expected)
+    assert not torch.allclose(together[1, 0], together[3, 0])
+    assert not torch.allclose(together[2, 0], together[4, 0])
+
+
 def test_where_nothing_is_wrong_the_user_is_content(model):
     prompt = ObjectPrompt(1, 0, points=[(24.0, 20.0)], labels=[1])
     (plain,) = model.track(video(1), [prompt])
@@ -189,6 +210,13 @@ MASK = {"mask": torch.ones(64, 64)}
 TRUTH = {"truth": torch.ones(64, 64, dtype=torch.uint8), "num_clicks": 1}
 
 
+def test_clicks_are_simulated_after_those_that_were_given(model, monkeypatch):
+    clicked = watch_clicks(monkeypatch)
+    last = ObjectPrompt(1, 0, **CLICK, **(TRUTH | {"num_clicks": 2}))
+    list(model.track(video(1), [ObjectPrompt(1, 0, **BOX), last]))
+    assert len(clicked) == 2
+
+
 @pytest.mark.parametrize(
     ("first", "second"), [(MASK, CLICK), (CLICK, MASK), (CLICK, BOX), (BOX | TRUTH, CLICK)]
 )
@@ -200,9 +228,23 @@ def test_what_cannot_correct_is_refused(model, first, second):
 
 
 @pytest.mark.parametrize(
-    ("settings", "got"), [(MASK | TRUTH, "a mask"), (BOX | {"num_clicks": 2}, "no truth")]
+    ("settings", "got"),
+    [
+        (MASK | TRUTH, "1 clicks and a mask"),
+        (BOX | {"num_clicks": 2}, "2 clicks and no truth"),
+        (BOX | TRUTH | {"num_clicks": -1}, "-1 clicks; expected 0 or more"),
+    ],
 )
 def test_clicks_that_cannot_be_simulated_are_refused_where_they_are_asked_for(settings, got):
-    message = f"object 4 on frame 2: got [12] clicks and {got}"
+    message = f"object 4 on frame 2: got {got}"
     with pytest.raises(ValueError, match=message):
         ObjectPrompt(4, 2, **settings)
+
+
+def test_a_truth_of_another_size_than_the_frame_is_refused(model):
+    wrong = {"truth": torch.ones(64, 32, dtype=torch.uint8), "num_clicks": 1}
+    message = (
+        r"prompt of object 7 on frame 0: truth of size \(64, 32\); expected the frame's \(64, 64\)"
+    )
+    with pytest.raises(ValueError, match=message):
+        list(model.track(video(2), [ObjectPrompt(7, 0, **BOX, **wrong)]))

@@ -8,7 +8,7 @@ import torch
 from sam2_video.model.architecture import MICRO
 from sam2_video.model.meta_yaml import MetaModel, read_meta_yaml
 from sam2_video.model.sam2 import SAM2Model
-from sam2_video.model.writing import compare, whole, write_meta, write_meta_yaml
+from sam2_video.model.writing import compare, write_meta, write_meta_yaml
 from tests.model.micro import micro_model
 
 
@@ -73,18 +73,6 @@ def test_a_weight_that_is_no_number_is_still_itself(model, tmp_path):
     state["no_memory_embedding"] = state["no_memory_embedding"].abs()
     with pytest.raises(ValueError, match="in 1 tensors, such as no_memory_embedding"):
         compare(state, tmp_path / "x.pth")
-
-
-def test_a_new_folder_takes_an_old_ones_place(tmp_path):
-    (tmp_path / "one").mkdir()
-    (tmp_path / "one" / "old").touch()
-    with whole(tmp_path / "one") as part:
-        part.mkdir()
-        (part / "new").touch()
-    assert [str(x.relative_to(tmp_path)) for x in tmp_path.rglob("*")] == ["one", "one/new"]
-    with pytest.raises(FileExistsError), whole(tmp_path / "one") as part:
-        (part.mkdir(), part.mkdir())
-    assert [str(x.relative_to(tmp_path)) for x in tmp_path.rglob("*")] == ["one", "one/new"]
 
 
 def test_metas_yaml_is_written_whole(tmp_path):

@@ -121,7 +121,9 @@ def meta_session(predictor: Any, frames: Sequence[Tensor]) -> dict[str, Any]:
         return predictor.init_state("frames")
 
 
-def meta_prompt(predictor: Any, state: dict[str, Any], prompt: ObjectPrompt) -> None:
+def meta_prompt(
+    predictor: Any, state: dict[str, Any], prompt: ObjectPrompt, *, clear_old_points: bool = True
+) -> None:
     """Give one prompt to Meta's predictor."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "cannot import name '_C'")
@@ -136,7 +138,7 @@ def meta_prompt(predictor: Any, state: dict[str, Any], prompt: ObjectPrompt) -> 
             points=prompt.points,
             labels=prompt.labels,
             box=prompt.box,
-            clear_old_points=prompt.box is not None,
+            clear_old_points=clear_old_points,
         )
 
 
@@ -171,7 +173,8 @@ def meta_tracks(
     for group in _groups(prompts, start):
         state = meta_session(predictor, frames)
         for prompt in group:
-            meta_prompt(predictor, state, prompt)
+            # a box comes first, where there is nothing to clear
+            meta_prompt(predictor, state, prompt, clear_old_points=prompt.box is not None)
         for is_reverse in _REVERSALS[direction]:
             said |= meta_propagate(predictor, state, start_frame_idx=start, reverse=is_reverse)
     return said

@@ -80,6 +80,10 @@ def test_errors_are_looked_for_at_the_size_of_the_truth():
     logits = torch.tensor([[-1.0, 1.0, 1.0, 1.0]]).expand(4, 4)
     # bilinear: the zero crossing lies between pixels 3 and 4 of 16
     assert click_everywhere(targets, logits) == {(y, 4): NEGATIVE for y in range(16)}
+    # and here between 4 and 5, not where the small pixel ends
+    targets[:, 4] = OBJECT
+    logits = torch.tensor([[-3.2, 1.0, 1.0, 1.0]]).expand(4, 4)
+    assert click_everywhere(targets, logits) == {(y, 4): POSITIVE for y in range(16)}
 
 
 def test_an_object_clicked_from_the_truth_leaves_its_neighbour_to_its_errors():
@@ -92,6 +96,17 @@ def test_an_object_clicked_from_the_truth_leaves_its_neighbour_to_its_errors():
     points, labels = draw_click(corrections, 0, said)
     assert points[:, 0].tolist() == [[2, 1], [5, 5]]
     assert labels[:, 0].tolist() == [POSITIVE, NEGATIVE]
+
+
+def test_each_click_has_a_coin_of_its_own():
+    targets = torch.zeros(1, *SIZE, dtype=torch.uint8)
+    targets[0, 1, 2] = OBJECT
+    coins = torch.tensor([[False, True, False]])
+    corrections = Corrections(0, (0,), targets, torch.full((1, 3), 0.5), coins)
+    said = torch.where(targets == OBJECT, 1.0, -1.0)
+    said[:, 5, 5] = 1.0
+    labels = [draw_click(corrections, number, said)[1].item() for number in range(3)]
+    assert labels == [NEGATIVE, POSITIVE, NEGATIVE]
 
 
 def test_no_gradient_flows_through_a_click():

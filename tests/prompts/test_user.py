@@ -196,6 +196,23 @@ def test_a_tenth_of_the_clicks_comes_from_the_truth():
     assert places.unique().numel() > 0.99 * places.numel()
 
 
+@pytest.mark.parametrize(("box", "point", "expected"), [(1.0, 0.0, 1.0), (0.9, 0.1, 0.9)])
+def test_further_frames_are_shown_by_box_and_by_point_in_their_shares(box, point, expected):
+    clips, object_clip = plain_clips(range(400))
+    said = simulate_user(clips, object_clip, replace(BOXES, box=box, point=point))
+    further = [kind for (_, frame), kind in shown(said).items() if frame]
+    assert abs(further.count(PromptKind.BOX) / len(further) - expected) <= 0.07 * point / 0.1
+
+
+def test_an_object_is_not_corrected_on_a_frame_that_says_nothing_of_it():
+    states = [[VISIBLE] * 4, [VISIBLE, UNLABELLED, ALL_IGNORED, VISIBLE]]
+    pairs = set()
+    for seed in range(40):
+        clips = make_clips(states, (0, 0), [0, 0], (seed,))
+        pairs |= corrected(simulate_user(clips, [0, 0], replace(BOXES, conditioning_frames=1)))
+    assert pairs == {(0, 0), (0, 1), (0, 2), (0, 3), (1, 0), (1, 3)}
+
+
 def test_fewer_corrected_than_shown_frames_corrects_the_first():
     clips, object_clip = plain_clips(range(50))
     said = simulate_user(clips, object_clip, replace(BOXES, corrected_frames=1))

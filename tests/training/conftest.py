@@ -9,7 +9,7 @@ from loguru import logger
 from sam2_video import SAM2Model
 from sam2_video.configuration import load_config
 from sam2_video.data.synthetic import write_dataset
-from sam2_video.training.folder import read_rows
+from sam2_video.files import read_numbers
 from sam2_video.training.run import train
 
 SMALL = {
@@ -93,7 +93,7 @@ def assert_loads_as(path, weights):
 
 def measured(output_dir, *, prefixes=("train/", "val", "lr", "grad")):
     """Return the rows of a run's metrics.csv without what depends on the machine's speed."""
-    rows = read_rows(Path(output_dir) / "metrics.csv")
+    rows = read_numbers(Path(output_dir) / "metrics.csv")
     return [
         {name: row[name] for name in row if name in ("step", "epoch") or name.startswith(prefixes)}
         for row in rows

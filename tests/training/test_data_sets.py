@@ -11,7 +11,7 @@ from sam2_video.data.collate import collate_clips
 from sam2_video.data.dataset import ClipDataset, ClipSet
 from sam2_video.data.layout import open_dataset
 from sam2_video.data.sampling import ClipSettings
-from sam2_video.training.folder import read_rows
+from sam2_video.files import read_numbers
 from sam2_video.training.shown_clips import show_clips
 from sam2_video.visualise import draw_clips
 
@@ -42,7 +42,7 @@ def test_videos_and_stills_train_together_under_a_schedule_with_pasted_objects(
         dataset__frame_stride_schedule=[[0.5, 2]],
         dataset__batch_size=4,
     )
-    rows = read_rows(tmp_path / "run" / "metrics.csv")
+    rows = read_numbers(tmp_path / "run" / "metrics.csv")
     losses = [float(row["train/loss"]) for row in rows if row.get("train/loss")]
     # 4 + 4 + 3 + 2 clips an epoch
     assert len(losses) == 2 * math.ceil(13 / 4)

@@ -11,8 +11,6 @@ from sam2_video.training.folder import (
     claim,
     find_resume,
     is_main_process,
-    read_rows,
-    write_rows,
 )
 from sam2_video.training.metrics_log import MetricsCsv
 
@@ -65,15 +63,16 @@ def test_only_failures_to_write_the_folder_are_told_as_such(tmp_path):
     assert f"--resume {tmp_path / 'run'}" in str(told)
 
 
-def test_rows_are_read_as_they_were_written(tmp_path):
-    rows = [
-        {"step": 0.0, "epoch": 0.0, "val/J": 0.1 + 0.2},
-        {"step": 1.0, "epoch": 0.0, "train/loss": 1e-30},
+def test_a_run_of_metrics_is_a_table_of_steps_first(tmp_path):
+    table = MetricsCsv(tmp_path / "metrics.csv")
+    table.log_metrics({"val/J": 0.1 + 0.2, "epoch": 0.0}, step=0)
+    table.log_metrics({"train/loss": 1e-30, "epoch": 0.0}, step=1)
+    table.finalize("success")
+    assert (tmp_path / "metrics.csv").read_text().splitlines() == [
+        "step,epoch,train/loss,val/J",
+        "0,0,,0.30000000000000004",
+        "1,0,1e-30,",
     ]
-    write_rows(tmp_path / "metrics.csv", rows)
-    assert read_rows(tmp_path / "metrics.csv") == rows
-    assert (tmp_path / "metrics.csv").read_text().splitlines()[0] == "step,epoch,train/loss,val/J"
-    assert [path.name for path in tmp_path.iterdir()] == ["metrics.csv"]
 
 
 def test_a_resumed_table_keeps_what_is_not_measured_again(tmp_path):
@@ -98,7 +97,7 @@ def test_what_was_not_measured_is_left_empty(tmp_path):
 def test_the_table_is_not_written_at_every_step(tmp_path, monkeypatch):
     writes = []
     monkeypatch.setattr(
-        "sam2_video.training.metrics_log.write_rows", lambda path, rows: writes.append(len(rows))
+        "sam2_video.training.metrics_log.write_rows", lambda path, rows, _: writes.append(len(rows))
     )
     table = MetricsCsv(Path(tmp_path / "metrics.csv"))
     for step in range(100):

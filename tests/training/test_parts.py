@@ -69,6 +69,12 @@ def test_frames_that_are_recomputed_within_parts_learn_the_same(whole):
     assert_same(learn(objects_at_once=3, activation_checkpointing="frames"), whole)
 
 
+def test_what_is_corrected_is_learned_from():
+    once = replace(CLICKS, conditioning_frames=1)
+    plain, _ = learn(prompts=replace(once, corrected_frames=0), objects_at_once=3)
+    assert learn(prompts=once, objects_at_once=3)[0] != pytest.approx(plain, rel=1e-3)
+
+
 def test_the_summed_loss_is_divided_by_all_objects_of_the_batch():
     found = learn(losses=SUM, prompts=MASKS, objects_at_once=3)
     assert_same(found, learn(losses=SUM, prompts=MASKS))
@@ -111,3 +117,8 @@ def test_the_division_covers_every_object_once_and_stays_within_its_clips():
         ClipGroup(0, 2, (Part(0, 3), Part(3, 6), Part(6, 7))),
         ClipGroup(2, 4, (Part(7, 9),)),
     ]
+    assert divide([1, 2, 1], 2, None)[-1] == ClipGroup(2, 3, (Part(3, 4),))
+
+
+def test_a_clip_without_objects_has_no_part():
+    assert divide([0, 2], 1, None) == [ClipGroup(0, 1, ()), ClipGroup(1, 2, (Part(0, 2),))]

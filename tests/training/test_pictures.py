@@ -16,13 +16,15 @@ from loguru import logger
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from sam2_video.config import PromptConfig
 from sam2_video.data.folder import FolderVideo
 from sam2_video.data.layout import open_dataset
 from sam2_video.data.video import Video
 from sam2_video.evaluation import VideoScore
+from sam2_video.files import read_numbers
 from sam2_video.metrics import ObjectSummary
+from sam2_video.training import video_pictures
 from sam2_video.training.data_summary import look_at
-from sam2_video.training.folder import read_rows
 from sam2_video.training.kept_masks import choose_frames, keep, load_kept, save_kept, unpack
 from sam2_video.training.picture_files import without_harm
 from sam2_video.training.score_files import describe_score, read_fading
@@ -64,7 +66,7 @@ def test_tensorboard_shows_the_pictures(drawn):
         events.Reload()
         for tag in events.Tags()["images"]:
             found.setdefault(tag, set()).update(image.step for image in events.Images(tag))
-    steps = len(read_rows(drawn.output_dir / "metrics.csv")) - 1
+    steps = len(read_numbers(drawn.output_dir / "metrics.csv")) - 1
     assert found["pictures/training clips"] == {0, steps // 2}
     assert found["pictures/validation_best"] == {steps // 2, steps}
     assert {"pictures/curves", "pictures/fading"} <= found.keys()
@@ -74,7 +76,7 @@ def test_pictures_change_no_number(drawn, run, tmp_path):
     plain = run(tmp_path / "run", dataset__val_fraction=0.4)
     names = ("step", "train/loss", "train/J", "val/JF", "gradient_norm")
     rows = [
-        [{name: row[name] for name in names if name in row} for row in read_rows(folder)]
+        [{name: row[name] for name in names if name in row} for row in read_numbers(folder)]
         for folder in (drawn.output_dir / "metrics.csv", plain.output_dir / "metrics.csv")
     ]
     assert rows[0] == rows[1]
@@ -82,7 +84,7 @@ def test_pictures_change_no_number(drawn, run, tmp_path):
 
 
 def test_scores_are_written_of_zero_shot_best_and_last(drawn):
-    rows = read_rows(drawn.output_dir / "metrics.csv")
+    rows = read_numbers(drawn.output_dir / "metrics.csv")
     validated = {row["step"]: row for row in rows if "val/JF" in row}
     for when in ("zero_shot", "best", "last"):
         content = json.loads((drawn.output_dir / f"scores_{when}.json").read_text())
@@ -201,6 +203,22 @@ def test_videos_are_ranked_by_what_training_changed():
     assert rank(before, kept_of(a=0.6, b=math.nan, c=0.9)) == {"worst": "c", "best": "a"}
     assert rank({}, kept_of(a=0.6)) == {"only": "a"}
     assert rank({}, kept_of(a=math.nan)) == {}
+
+
+@pytest.mark.parametrize("clicks", [0, 3])
+def test_the_title_of_a_strip_says_how_prompts_were_corrected(data, monkeypatch, clicks):
+    titles = []
+
+    def draw(frames, object_ids, prompt_frame_of, predictions, title, *_):
+        titles.append(title)
+        return np.zeros((1, 1, 3), dtype=np.uint8)
+
+    monkeypatch.setattr(video_pictures, "draw_comparison", draw)
+    video = open_dataset(data / "videos", data / "masks")[0]
+    prompts = PromptConfig(validation="box", validation_clicks=clicks)
+    video_pictures.draw_strip("only", video, kept_of(tuned=0.5), prompts)
+    (title,) = titles
+    assert title.endswith(", prompts corrected by up to 3 clicks" if clicks else "J&F 0.500")
 
 
 def test_scores_by_distance_are_means_of_classes(data, tmp_path):

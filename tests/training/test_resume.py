@@ -12,8 +12,8 @@ import torch
 
 from sam2_video.cli import main
 from sam2_video.configuration import load_config, save
+from sam2_video.files import read_numbers, write_rows
 from sam2_video.model.keymap import to_meta
-from sam2_video.training.folder import read_rows, write_rows
 from sam2_video.training.resume import read_resume
 from sam2_video.training.run import train
 from sam2_video.training.trainer import MemoryTuner
@@ -236,9 +236,9 @@ def test_an_older_checkpoint_goes_on_with_its_own_best(run, unbroken, finished):
 
 
 def test_a_best_model_from_after_the_checkpoint_is_not_taken_for_its_own(run, finished):
-    rows = read_rows(finished / "metrics.csv")
+    rows = read_numbers(finished / "metrics.csv")
     rows[-1]["val/JF"] = 0.99
-    write_rows(finished / "metrics.csv", rows)
+    write_rows(finished / "metrics.csv", rows, sorted(rows[0] | rows[-1]))
     result = run(finished, resume=str(finished / "checkpoints/epoch_000.ckpt"), **LIVELY)
     # the only validation since: the earlier best has been overwritten by the one of 0.99
     assert result.best == result.last == measured(finished)[-1]["val/JF"]

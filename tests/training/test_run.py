@@ -9,7 +9,7 @@ import torch
 
 from sam2_video.cli import main
 from sam2_video.configuration import load_config
-from sam2_video.training.folder import write_json
+from sam2_video.files import write_json
 from sam2_video.training.trainer import MemoryTuner
 from tests.training.conftest import assert_loads_as, measured, network_of
 

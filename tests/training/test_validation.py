@@ -38,14 +38,17 @@ def test_validations_are_told_alike_everywhere(trained):
         assert row["val/JF"] == pytest.approx((row["val/J"] + row["val/F"]) / 2)
 
 
-def test_validation_is_what_evaluate_says(run, data, tmp_path):
+@pytest.mark.parametrize(("prompt", "clicks"), [("mask", 0), ("box", 2)])
+def test_validation_is_what_evaluate_says(run, data, tmp_path, prompt, clicks):
     # weights whose scores are not all zero
     start = {"model__checkpoint_path": str(MICRO), "trainer__max_steps": 1}
+    start |= {"prompts__validation": prompt, "prompts__validation_clicks": clicks}
     result = run(tmp_path / "run", **start)
     datamodule = ClipDataModule(load_config(result.output_dir / "config.yaml").dataset, 42)
     datamodule.setup()
     names = [video.video_id for video in datamodule.val_videos]
     settings = {"masks_path": data / "masks", "videos": names, "image_size": (64, 64)}
+    settings |= {"prompt": prompt, "clicks": clicks}
     for weights, row in zip((MICRO, result.best_model), (0, -1), strict=True):
         scores = evaluate(weights, data / "videos", **settings).report.overall
         validated = [r for r in measured(result.output_dir) if "val/JF" in r]

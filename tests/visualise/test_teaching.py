@@ -1,11 +1,13 @@
 """Tests of the pictures of what a run is given: training clips and the summary of the data."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
 from sam2_video.colours import object_colour
-from sam2_video.structures import Prompt
+from sam2_video.structures import Corrections, Prompt
 from sam2_video.visualise import ObjectTimes, ShownClip, clips, draw_clips, draw_data_summary
 from sam2_video.visualise.summary import data_summary_figure
 from tests.visualise.drawing import GREY, HEIGHT, WIDTH, Recorded, masks_of, pixels_of, two_objects
@@ -20,12 +22,24 @@ CLICKS = Prompt(
 )
 
 
-def clip(*prompts: Prompt, rows: tuple[int, ...] = (0, 1), labelled: bool = True) -> ShownClip:
+def corrections(frame: int, clicks: int, objects: tuple[int, ...] = (0,)) -> Corrections:
+    targets = masks_of(two_objects())[list(objects)].to(torch.uint8)
+    places = torch.zeros(len(objects), clicks)
+    return Corrections(frame, objects, targets, places, places > 0)
+
+
+def clip(
+    *prompts: Prompt,
+    rows: tuple[int, ...] = (0, 1),
+    labelled: bool = True,
+    corrected: tuple[Corrections, ...] = (),
+) -> ShownClip:
     targets = masks_of(two_objects()).to(torch.uint8).unsqueeze(1).repeat(1, 2, 1, 1)
     is_labelled = torch.ones(2, 2, dtype=torch.bool)
     is_labelled[:, 1] = labelled
     frames = torch.full((2, 3, HEIGHT, WIDTH), GREY, dtype=torch.uint8)
-    return ShownClip("video", ("a", "b"), frames, targets, is_labelled, (1, 2), rows, prompts)
+    names = ("a", "b")
+    return ShownClip("video", names, frames, targets, is_labelled, (1, 2), rows, prompts, corrected)
 
 
 @pytest.fixture
@@ -41,6 +55,31 @@ def test_a_clip_names_the_prompt_on_its_frame_only(
 ) -> None:
     draw_clips([clip(prompt)], "clips")
     assert sheet.captions("video 2 objects") == [f"a: {kind} prompt", "b"]
+
+
+@pytest.mark.parametrize(
+    ("prompts", "corrected", "expected"),
+    [
+        ((BOX,), (corrections(0, 7),), ["a: box prompt + 7 corrections", "b"]),
+        ((CLICKS,), (corrections(0, 1),), ["a: click prompt + 1 correction", "b"]),
+        # a frame that is tracked first
+        ((BOX,), (corrections(1, 2, (0, 1)),), ["a: box prompt", "b: 2 corrections"]),
+        (
+            (BOX, replace(CLICKS, objects=(1,))),
+            (corrections(0, 3, (0, 1)), corrections(1, 3)),
+            ["a: box, click prompt + 3 corrections", "b: 3 corrections"],
+        ),
+    ],
+    ids=["prompted", "once", "tracked", "both"],
+)
+def test_a_clip_says_how_often_a_frame_is_corrected(
+    sheet: Recorded,
+    prompts: tuple[Prompt, ...],
+    corrected: tuple[Corrections, ...],
+    expected: list[str],
+) -> None:
+    draw_clips([clip(*prompts, corrected=corrected)], "clips")
+    assert sheet.captions("video 2 objects") == expected
 
 
 def test_a_mask_that_is_given_is_an_outline_and_a_target_is_filled(sheet: Recorded) -> None:
