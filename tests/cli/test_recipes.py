@@ -12,7 +12,7 @@ from sam2_video.configuration import load_config
 from sam2_video.configuration.keys import KEYS
 from sam2_video.configuration.yaml_reader import read_yaml
 from sam2_video.data.synthetic import write_dataset
-from sam2_video.training.folder import read_rows
+from sam2_video.files import read_numbers
 
 ROOT = Path(__file__).parents[2]
 RECIPES = sorted((ROOT / "configs").glob("*.yaml"))
@@ -51,7 +51,7 @@ def test_the_recipes_that_were_asked_for_are_there():
 @pytest.mark.parametrize("recipe", RECIPES, ids=NAMES)
 def test_a_recipe_trains(recipe, data, tmp_path):
     assert main(arguments(recipe, data, tmp_path / "run")) == 0
-    (row, *_) = read_rows(tmp_path / "run/metrics.csv")
+    (row, *_) = read_numbers(tmp_path / "run/metrics.csv")
     assert row["gradient_norm"] > 0
     # flags of this test aside, the run has what the recipe says
     ran, said = load_config(tmp_path / "run/config.yaml"), load_config(recipe)
