@@ -79,3 +79,14 @@ def test_half_a_turn_is_about_the_centre():
     half_turn = np.diag([-1.0, -1.0, 1.0])[None]
     assert torch.equal(move_image(image, half_turn, (12, 16))[0], image.flip(1, 2))
     assert torch.equal(move_masks(image, half_turn)[:, 0], image.flip(1, 2))
+
+
+def test_a_shift_is_a_share_of_the_longest_side_and_what_it_uncovers_is_mirrored():
+    image = torch.arange(40 * 80).reshape(1, 40, 80).remainder(251).byte().repeat(3, 1, 1)
+    to_the_right = np.array([[[1.0, 0.0, 0.25], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]]])
+    moved = move_image(image, to_the_right, (40, 80))[0]
+    assert torch.equal(moved[..., 20:], image[..., :60])
+    assert torch.equal(moved[..., :20], image[..., 1:21].flip(-1))
+    masks = move_masks((image[:1] > 100).byte(), to_the_right)[0]
+    assert torch.equal(masks[..., 20:], (image[:1, :, :60] > 100).byte())
+    assert (masks[..., :20] == 255).all()

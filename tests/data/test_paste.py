@@ -112,6 +112,22 @@ def test_a_donor_of_another_size_is_resized():
     assert (pasted.frames[:, :, 12:20, 12:20] == 200).all()
 
 
+def test_frames_and_masks_of_another_size_move_by_one_offset(monkeypatch):
+    monkeypatch.setattr(paste, "_draw_offset", lambda *_: (3, 5))
+    donor = make_clip((20, 40, 20, 40))
+    rows, columns = torch.meshgrid(torch.arange(SIZE), torch.arange(SIZE), indexing="ij")
+    donor.frames[:] = (3 * rows + columns).byte()
+    clip = make_clip((0, 2, 0, 2))
+    pasted = paste_objects(clip, donor, 3, generator())
+    assert torch.equal(pasted.masks[1], make_clip((23, 43, 25, 45)).masks[0])
+    inside = pasted.frames[:, :, 29:37, 31:39]
+    assert torch.equal(inside, donor.frames[:, :, 26:34, 26:34])
+    # an offset is in pixels of the frames, which may be decoded at half the size of the masks
+    halved = replace(clip, frames=clip.frames[..., ::2, ::2].contiguous())
+    pasted = paste_objects(halved, donor, 3, generator())
+    assert torch.equal(pasted.masks[1], make_clip((26, 46, 30, 50)).masks[0])
+
+
 def test_targets_are_drawn_evenly_from_both_clips():
     clip = make_clip((0, 9, 0, 9), (50, 60, 0, 9))
     donor = make_clip((30, 36, 30, 36), (40, 46, 30, 36))
@@ -173,3 +189,20 @@ def test_a_set_of_one_video_pastes_nothing(video_directory):
     videos = open_video_directory(video_directory(a=[(1,)] * 5))
     options = settings(paste_probability=1.0)
     assert draw_donor(videos, 0, options, np.random.SeedSequence(0), 0.0) is None
+
+
+def test_one_to_all_objects_are_taken_each_number_as_often(video_directory):
+    videos = open_video_directory(video_directory(a=[(1,)] * 5, b=[(1, 2)] * 5))
+    options = settings(paste_probability=1.0)
+    donors = [draw_donor(videos, 0, options, np.random.SeedSequence(n), 0.0) for n in range(60)]
+    chosen = [donor.plan.object_ids for donor in donors if donor is not None]
+    assert {len(names) for names in chosen} == {1, 2}
+    assert all(chosen.count(names) > 5 for names in ((1,), (2,), (1, 2)))
+
+
+def test_a_still_whose_objects_are_pasted_is_as_long_as_the_clip(video_directory):
+    videos = open_video_directory(video_directory(a=[(1,)] * 5, still=[(1,)]))
+    options = settings(paste_probability=1.0, still_images="single")
+    donor = draw_donor(videos, 0, options, np.random.SeedSequence(0), 0.0)
+    assert donor is not None
+    assert donor.plan.frames == (0, 0, 0)
