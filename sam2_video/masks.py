@@ -209,6 +209,11 @@ def _runs(counts: str, where: str) -> Int[np.ndarray, " runs"]:
     return runs
 
 
+def is_closed_rle(counts: str) -> bool:
+    """Say whether a compressed RLE string ends with a run, so that it can be measured safely."""
+    return bool(counts) and counts.isascii() and not (ord(counts[-1]) - 48) & 32
+
+
 def decode_rle(rle: Rle) -> Bool[Tensor, "height width"]:
     """Return the pixels that a compressed RLE covers."""
     return torch.from_numpy(np.ascontiguousarray(coco_mask.decode(rle))).bool()

@@ -6,6 +6,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from sam2_video.data.source import ImageFiles
 from sam2_video.data.video import Video
 from sam2_video.model.stream import TrackedFrame
 from sam2_video.structures import OBJECT
@@ -20,7 +21,7 @@ class MadeUpVideo(Video):
 
     def __init__(self, masks: dict[int, dict[int, Tensor]]) -> None:
         names = [f"{i}.jpg" for i in range(NUM_FRAMES)]
-        super().__init__("made-up", [Path(name) for name in names], names)
+        super().__init__("made-up", ImageFiles([Path(name) for name in names]), names)
         self.truth = masks
         self.read: list[int] = []
 

@@ -7,7 +7,7 @@ from typing import Literal
 
 from sam2_video.config.setting import setting
 
-Format = Literal["auto", "video_directory", "davis", "coco", "images"]
+Format = Literal["auto", "video_directory", "davis", "objects", "sav", "coco", "images"]
 StillImages = Literal["repeat", "motion", "single"]
 PLACES = ("data_path", "masks_path", "val_path", "val_masks_path", "colour_palette")
 """What a data set of `more` never takes from the section: where its data lie."""

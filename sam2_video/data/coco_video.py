@@ -8,6 +8,7 @@ import torch
 from jaxtyping import UInt8
 from torch import Tensor
 
+from sam2_video.data.source import ImageFiles
 from sam2_video.data.video import Video
 from sam2_video.masks import decode_rle, rle_area, segmentation_to_rle
 from sam2_video.structures import IGNORE, OBJECT
@@ -36,8 +37,7 @@ class CocoVideo(Video):
         size: tuple[int, int],
         regions: Mapping[int, Sequence[Region]],
     ) -> None:
-        super().__init__(video_id, frame_paths, frame_names)
-        self._stored_size = size
+        super().__init__(video_id, ImageFiles(frame_paths, size), frame_names)
         self._regions = regions
 
     def is_labelled(self, index: int, object_id: int | None = None) -> bool:
@@ -68,6 +68,3 @@ class CocoVideo(Video):
             else:
                 masks[rows[region.object_id]][decode_rle(rle)] = OBJECT
         return masks.masked_fill_(ignored & (masks != OBJECT), IGNORE)
-
-    def _read_size(self) -> tuple[int, int]:
-        return self._stored_size

@@ -25,7 +25,8 @@ def read_clip(video: Video, plan: ClipPlan, decode_size: tuple[int, int] | None 
         plan: Frames and objects.
         decode_size: Height and width at which frames are used: decoding may stop near it.
     """
-    frames = {i: video.read_frame(i, decode_size) for i in set(plan.frames)}
+    # in order, which a video file is decoded in
+    frames = {i: video.read_frame(i, decode_size) for i in sorted(set(plan.frames))}
     empty = torch.zeros((len(plan.object_ids), *video.size), dtype=torch.uint8)
     masks = {
         i: video.read_masks(i, plan.object_ids) if video.is_labelled(i) else empty for i in frames

@@ -1,14 +1,16 @@
-"""Open the layout of DAVIS, MOSE and YouTube-VOS: `JPEGImages` beside `Annotations`."""
+"""Open the layout of DAVIS, MOSE, YouTube-VOS, LVOS and SA-V: `JPEGImages` by `Annotations`."""
 
 from dataclasses import dataclass
 from pathlib import Path
 
-from sam2_video.data.folder import FolderVideo, open_folder_videos
+from sam2_video.data.folder import open_folder_videos
 from sam2_video.data.frames import has_images, natural_key, visible_entries, warn_unread
-from sam2_video.data.video import Problems
+from sam2_video.data.meta_json import read_meta
+from sam2_video.data.video import Problems, Video
 from sam2_video.masks import Palette
 
-FRAMES_FOLDER = "JPEGImages"
+ANNOTATIONS_OF = {"JPEGImages": "Annotations", "JPEGImages_24fps": "Annotations_6fps"}
+"""Folders of frames, and of their masks; the second pair is that of SA-V's val and test sets."""
 _WAY_OUT = "add its PNG files, or remove the video's frames"
 
 
@@ -21,9 +23,46 @@ class SplitLists:
     validation: frozenset[str]
 
 
+@dataclass(frozen=True)
+class _Tree:
+    """A folder that holds frames, and the level in it (`480p`, a video) that was asked for."""
+
+    root: Path
+    frames: str
+    level: Path
+
+    @property
+    def frames_dir(self) -> Path:
+        return self.root / self.frames / self.level
+
+
+def _find_tree(path: Path) -> _Tree | None:
+    """Return the tree of which a path is the root, or in whose frames it lies."""
+    for name in ANNOTATIONS_OF:
+        if (path / name).is_dir():
+            return _Tree(path, name, Path())
+    resolved = path.resolve()
+    for above in (resolved, *resolved.parents[:2]):
+        if above.name in ANNOTATIONS_OF:
+            return _Tree(above.parent, above.name, resolved.relative_to(above))
+    return None
+
+
 def is_davis(path: Path) -> bool:
     """Say whether a folder is the root of a DAVIS tree, or lies under its `JPEGImages`."""
-    return (path / FRAMES_FOLDER).is_dir() or FRAMES_FOLDER in path.resolve().parts[-3:]
+    return _find_tree(path) is not None
+
+
+def has_object_folders(path: Path, masks_path: Path | None = None) -> bool:
+    """Say whether the masks of the first video of a DAVIS tree are in a folder for each object.
+
+    Raises:
+        FileNotFoundError: there are no masks.
+        ValueError: there are no videos, or several resolutions.
+    """
+    tree = _find_tree(path)
+    masks = next(iter(_pair(tree, masks_path).values()), None) if tree is not None else None
+    return masks is not None and masks.is_dir() and not has_images(masks)
 
 
 def open_davis(
@@ -31,8 +70,10 @@ def open_davis(
     masks_path: Path | None = None,
     colour_palette: Palette | None = None,
     problems: Problems | None = None,
-) -> list[FolderVideo]:
+) -> list[Video]:
     """Open a DAVIS tree given its root, `JPEGImages`, a resolution in it (`480p`), or one video.
+
+    The masks of a video are label maps, or a folder for each object.
 
     Args:
         data_path: Any of those folders.
@@ -40,22 +81,29 @@ def open_davis(
         colour_palette: Colours of the objects, for RGB masks.
         problems: Takes the videos that cannot be opened; without, each is an error.
     """
-    root_frames = data_path / FRAMES_FOLDER
-    frames_dir = root_frames if root_frames.is_dir() else data_path
-    if FRAMES_FOLDER not in frames_dir.resolve().parts:
+    tree = _find_tree(data_path)
+    if tree is None:
         raise ValueError(
-            f"{data_path}: no {FRAMES_FOLDER} in this folder; expected {FRAMES_FOLDER}[/480p]/"
-            "VIDEO/*.jpg: correct dataset.data_path, or dataset.format"
+            f"{data_path}: no JPEGImages in this folder; expected JPEGImages[/480p]/VIDEO/*.jpg: "
+            "correct dataset.data_path, or dataset.format"
         )
-    if frames_dir.name != FRAMES_FOLDER and has_images(frames_dir):
-        masks = _annotations_of(frames_dir.parent, masks_path) / frames_dir.name
-        return open_folder_videos({frames_dir: masks}, _WAY_OUT, colour_palette, problems)
+    pairs, meta = _pair(tree, masks_path), read_meta(tree.root)
+    level = next(iter(pairs)).parent
+    strays = [entry for entry in visible_entries(level) if not entry.is_dir()]
+    warn_unread(level, strays, "a folder a video")
+    return open_folder_videos(pairs, _WAY_OUT, colour_palette, problems, meta)
+
+
+def _pair(tree: _Tree, masks_path: Path | None) -> dict[Path, Path]:
+    """Return the folder of masks of each folder of frames that was asked for."""
+    frames_dir = tree.frames_dir
+    if frames_dir.parent != tree.root and has_images(frames_dir):
+        masks = _annotations_of(tree, frames_dir.parent, masks_path) / frames_dir.name
+        return {frames_dir: masks}
     frames_dir = _video_level(frames_dir)
-    annotations = _annotations_of(frames_dir, masks_path)
-    entries = visible_entries(frames_dir)
-    warn_unread(frames_dir, [entry for entry in entries if not entry.is_dir()], "a folder a video")
-    masks_of = {folder: annotations / folder.name for folder in entries if folder.is_dir()}
-    return open_folder_videos(masks_of, _WAY_OUT, colour_palette, problems)
+    annotations = _annotations_of(tree, frames_dir, masks_path)
+    folders = [entry for entry in visible_entries(frames_dir) if entry.is_dir()]
+    return {folder: annotations / folder.name for folder in folders}
 
 
 def read_split_lists(data_path: Path) -> SplitLists | None:
@@ -64,13 +112,11 @@ def read_split_lists(data_path: Path) -> SplitLists | None:
     Of several pairs (DAVIS has `2016` and `2017`) the last in natural order is taken. Lists of
     files instead of videos, which older releases have as well, are passed over.
     """
-    path = data_path.resolve()
-    roots = [path, *path.parents[:2]]
-    root = next((one for one in roots if (one / FRAMES_FOLDER).is_dir()), None)
-    if root is None:
+    tree = _find_tree(data_path)
+    if tree is None or len(tree.level.parts) > 1:
         return None
     pairs = []
-    for val_list in (root / "ImageSets").rglob("val.txt"):
+    for val_list in (tree.root / "ImageSets").rglob("val.txt"):
         train_list = val_list.with_name("train.txt")
         if train_list.is_file():
             names = [frozenset(one.read_text("utf-8").split()) for one in (train_list, val_list)]
@@ -93,20 +139,19 @@ def _video_level(frames_dir: Path) -> Path:
             f"{frames_dir}: several resolutions ({names}); point dataset.data_path to one of them"
         )
     raise ValueError(
-        f"{frames_dir}: no videos in this folder; expected {FRAMES_FOLDER}[/480p]/VIDEO/*.jpg: "
+        f"{frames_dir}: no videos in this folder; expected JPEGImages[/480p]/VIDEO/*.jpg: "
         "correct dataset.data_path"
     )
 
 
-def _annotations_of(frames_dir: Path, masks_path: Path | None) -> Path:
+def _annotations_of(tree: _Tree, frames_dir: Path, masks_path: Path | None) -> Path:
     """Return the annotations that belong to a folder of videos, with or without its resolution."""
-    parts = frames_dir.resolve().parts
-    level = len(parts) - 1 - parts[::-1].index(FRAMES_FOLDER)
-    root = masks_path or Path(*parts[:level], "Annotations")
+    name = ANNOTATIONS_OF[tree.frames]
+    root = masks_path or tree.root / name
     if not root.is_dir():
         raise FileNotFoundError(
-            f"{root}: no masks: the folder does not exist; expected Annotations[/480p]/VIDEO/*.png "
-            f"beside {FRAMES_FOLDER}, or dataset.masks_path"
+            f"{root}: no masks: the folder does not exist; expected {name}[/480p]/VIDEO/*.png "
+            f"beside {tree.frames}, or dataset.masks_path"
         )
-    resolution = root.joinpath(*parts[level + 1 :])
+    resolution = root / frames_dir.relative_to(tree.root / tree.frames)
     return resolution if resolution.is_dir() else root

@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from sam2_video.data.folder import FolderVideo, open_folder_video, open_folder_videos
+from sam2_video.data.folder import open_folder_video, open_folder_videos
 from sam2_video.data.frames import has_images, visible_entries, warn_unread
-from sam2_video.data.video import Problems
+from sam2_video.data.video import Problems, Video
 from sam2_video.masks import Palette
 
 _WAY_OUT = "put masks into VIDEO/masks/, or name their parallel tree in dataset.masks_path"
@@ -15,7 +15,7 @@ def open_video_directory(
     masks_path: Path | None = None,
     colour_palette: Palette | None = None,
     problems: Problems | None = None,
-) -> list[FolderVideo]:
+) -> list[Video]:
     """Open `data_path/VIDEO/*.jpg` with `masks_path/VIDEO/*.png` or `data_path/VIDEO/masks/*.png`.
 
     A folder that holds frames itself is one video; its masks may then lie in `masks_path` directly.
@@ -40,9 +40,7 @@ def open_video_directory(
     return open_folder_videos(masks_of, _WAY_OUT, colour_palette, problems)
 
 
-def _open_single(
-    folder: Path, masks_path: Path | None, colour_palette: Palette | None
-) -> FolderVideo:
+def _open_single(folder: Path, masks_path: Path | None, colour_palette: Palette | None) -> Video:
     if masks_path is None:
         masks_dir = folder / "masks"
     else:

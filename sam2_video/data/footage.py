@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from jaxtyping import UInt8
 from torch import Tensor
 
-from sam2_video.data.frames import list_images, read_rgb, read_size
+from sam2_video.data.frames import list_images
+from sam2_video.data.source import ImageFiles, number_frames
 from sam2_video.data.video_file import VideoFile
 
 
@@ -27,20 +27,6 @@ class Footage:
     images: tuple[Path, ...] | None
 
 
-class ImageFolder(Sequence[Tensor]):
-    """Images of one size, RGB, uint8, read as they are asked for."""
-
-    def __init__(self, paths: Sequence[Path]) -> None:
-        self._paths = tuple(paths)
-        self.size = read_size(self._paths[0])
-
-    def __len__(self) -> int:
-        return len(self._paths)
-
-    def __getitem__(self, index: int) -> UInt8[Tensor, "3 height width"]:  # pyright: ignore
-        return read_rgb(self._paths[index], self.size)
-
-
 def open_footage(path: Path) -> Footage:
     """Open a video file, or a folder of images in natural order.
 
@@ -52,12 +38,11 @@ def open_footage(path: Path) -> Footage:
     """
     if path.is_dir():
         images = list_images(path, beside="masks")
-        folder = ImageFolder(images)
+        folder = ImageFiles(images)
         names = tuple(image.stem for image in images)
         return Footage(path.resolve().name, folder, names, folder.size, None, images)
     if not path.exists():
         raise FileNotFoundError(f"{path}: does not exist; expected a video file or a folder")
     video = VideoFile(path)
-    digits = max(5, len(str(len(video) - 1)))
-    names = tuple(f"{index:0{digits}d}" for index in range(len(video)))
+    names = number_frames(len(video))
     return Footage(path.stem, video, names, video.size, video.frame_rate, None)

@@ -1,75 +1,33 @@
-"""Recognise the layout of a data set, and open it as a list of videos."""
+"""Open a data set of any layout as a list of videos."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 from loguru import logger
 
-from sam2_video.data.coco import is_coco, open_coco, open_coco_images
-from sam2_video.data.davis import FRAMES_FOLDER, is_davis, open_davis
+from sam2_video.config.dataset import Format
+from sam2_video.data.coco import open_coco, open_coco_images
+from sam2_video.data.davis import is_davis, open_davis
 from sam2_video.data.directory import open_video_directory
-from sam2_video.data.frames import has_images
+from sam2_video.data.recognise import Layout, find_coco, recognise_layout
+from sam2_video.data.sav import open_sav
 from sam2_video.data.stills import open_images
 from sam2_video.data.video import Problems, Video
 from sam2_video.masks import Palette
 
 
-@dataclass(frozen=True)
-class Layout:
-    """How a data set lies on disk, why that was concluded, and the path to open."""
-
-    name: Literal["video_directory", "davis", "coco", "images"]
-    reason: str
-    path: Path
-
-
-_OPENERS = {"davis": open_davis, "video_directory": open_video_directory, "images": open_images}
-
-
-def recognise_layout(data_path: Path) -> Layout:
-    """Say which layout a path holds, and why.
-
-    Raises:
-        FileNotFoundError: There is nothing at the path.
-        ValueError: It is no folder and no JSON file, or a folder of several COCO files.
-    """
-    if not data_path.exists():
-        raise FileNotFoundError(f"{data_path}: does not exist; correct dataset.data_path")
-    if data_path.is_file():
-        if data_path.suffix.lower() != ".json":
-            raise ValueError(
-                f"{data_path}: neither a folder nor a JSON file; point dataset.data_path to a "
-                "folder of videos or to a COCO JSON file"
-            )
-        return Layout("coco", "the path is a JSON file", data_path)
-    if is_davis(data_path):
-        return Layout("davis", f"there is a folder {FRAMES_FOLDER}", data_path)
-    coco_files = [path for path in sorted(data_path.glob("*.json")) if is_coco(path)]
-    if len(coco_files) > 1:
-        names = ", ".join(path.name for path in coco_files)
-        raise ValueError(
-            f"{data_path}: several COCO files ({names}); point dataset.data_path to one of them"
-        )
-    if coco_files:
-        return Layout("coco", f"the folder holds the COCO file {coco_files[0].name}", coco_files[0])
-    is_single = has_images(data_path)
-    reason = "the folder holds frames" if is_single else f"no {FRAMES_FOLDER} and no COCO file"
-    return Layout("video_directory", reason, data_path)
-
-
 def open_dataset(
     data_path: str | Path,
     masks_path: str | Path | None = None,
-    format: Literal["auto", "video_directory", "davis", "coco", "images"] = "auto",
+    format: Format = "auto",
     colour_palette: Palette | None = None,
     problems: Problems | None = None,
 ) -> Sequence[Video]:
     """Open all videos of a data set, in natural order.
 
     Args:
-        data_path: A folder of videos or of images, a DAVIS tree, or a COCO JSON file.
+        data_path: What holds the videos; see docs/data.md.
         masks_path: Masks in a parallel tree; for COCO the folder of the images.
         format: The layout, or auto: recognised and logged. `images`, each a video of one frame,
             is never recognised: a folder of images, or of a COCO file, may as well be one video.
@@ -78,24 +36,67 @@ def open_dataset(
     """
     path = Path(data_path).expanduser()
     masks = Path(masks_path).expanduser() if masks_path is not None else None
-    layout = recognise_layout(path)
-    if format not in ("auto", layout.name):
-        opened = layout.path if layout.name == "coco" and format == "images" else path
-        layout = Layout(format, "dataset.format says so", opened)
-    videos: Sequence[Video]
-    if layout.name == "images" and layout.path.is_file():
-        videos = open_coco_images(layout.path, masks, problems)
-    elif layout.name == "coco":
-        if layout.path.is_dir():
-            raise ValueError(
-                f"{path}: a folder without a COCO file; point dataset.data_path to the JSON file, "
-                "or correct dataset.format"
-            )
-        videos = open_coco(layout.path, masks, problems)
+    if format == "auto":
+        layout = recognise_layout(path, masks)
+    elif not path.exists():
+        raise FileNotFoundError(f"{path}: does not exist; correct dataset.data_path")
     else:
-        videos = _OPENERS[layout.name](layout.path, masks, colour_palette, problems)
+        layout = Layout(format, "dataset.format says so", path, "certain")
+    videos = _OPENERS[layout.name](_Wanted(layout.path, masks, colour_palette, problems))
     frames = sum(video.num_frames for video in videos)
     logger.info(
-        f"{path}: layout {layout.name} ({layout.reason}): {len(videos)} videos, {frames} frames"
+        f"{path}: layout {layout.name} ({layout.sureness}: {layout.reason}): {len(videos)} videos, "
+        f"{frames} frames{_name_objects(videos)}"
     )
     return videos
+
+
+@dataclass(frozen=True)
+class _Wanted:
+    """What `open_dataset` was asked for, and the path that holds it."""
+
+    path: Path
+    masks: Path | None
+    palette: Palette | None
+    problems: Problems | None
+
+
+def _open_objects(wanted: _Wanted) -> Sequence[Video]:
+    opened = open_davis if is_davis(wanted.path) else open_video_directory
+    return opened(wanted.path, wanted.masks, wanted.palette, wanted.problems)
+
+
+def _open_json(wanted: _Wanted) -> Sequence[Video]:
+    path = find_coco(wanted.path) if wanted.path.is_dir() else wanted.path
+    if path is None:
+        raise ValueError(
+            f"{wanted.path}: a folder without a COCO file; point dataset.data_path to the JSON "
+            "file, or correct dataset.format"
+        )
+    return open_coco(path, wanted.masks, wanted.problems)
+
+
+def _open_stills(wanted: _Wanted) -> Sequence[Video]:
+    path = find_coco(wanted.path) if wanted.path.is_dir() else wanted.path
+    if path is not None:
+        return open_coco_images(path, wanted.masks, wanted.problems)
+    return open_images(wanted.path, wanted.masks, wanted.palette, wanted.problems)
+
+
+_OPENERS: dict[str, Callable[[_Wanted], Sequence[Video]]] = {
+    "davis": lambda one: open_davis(one.path, one.masks, one.palette, one.problems),
+    "objects": _open_objects,
+    "video_directory": lambda one: open_video_directory(
+        one.path, one.masks, one.palette, one.problems
+    ),
+    "sav": lambda one: open_sav(one.path, one.masks, one.problems),
+    "coco": _open_json,
+    "images": _open_stills,
+}
+
+
+def _name_objects(videos: Sequence[Video]) -> str:
+    """Return what the data call their objects, for the log."""
+    names = sorted({name for video in videos for name in video.object_names.values()})
+    shown = ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
+    return f"; {len(names)} names of objects ({shown})" if names else ""

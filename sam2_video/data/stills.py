@@ -4,8 +4,10 @@ from pathlib import Path
 
 from loguru import logger
 
-from sam2_video.data.folder import FolderVideo, open_folder_video
-from sam2_video.data.frames import has_images
+from sam2_video.data.folder import FolderVideo, check_masks, pair_masks
+from sam2_video.data.frames import has_images, list_images
+from sam2_video.data.mask_folder import open_masks
+from sam2_video.data.source import ImageFiles
 from sam2_video.data.video import Problems
 from sam2_video.masks import Palette
 
@@ -34,16 +36,23 @@ def open_images(
     places = [masks_path or folder / "masks", folder.parent / "masks"]
     masks = places[1] if masks_path is None and not places[0].is_dir() else places[0]
     try:
-        together = open_folder_video(folder, masks, _WAY_OUT, colour_palette)
+        check_masks(folder, masks, _WAY_OUT)
+        labels = open_masks(masks).labels
+        if not labels:
+            raise ValueError(f"{masks}: folders in place of masks; expected a mask for each image")
+        paths = list_images(folder, beside="masks")
+        pair_masks(folder, paths[0].name, [path.stem for path in paths], open_masks(masks))
     except (OSError, ValueError) as error:
         if problems is None:
             raise
         problems[folder.name] = str(error)
         return []
-    stills = together.single_frames()
-    missing = together.num_frames - len(stills)
+    stills = [
+        FolderVideo(path.stem, ImageFiles([path]), [path.stem], [mask], colour_palette)
+        for path in paths
+        if (mask := labels.get(path.stem)) is not None
+    ]
+    missing = len(paths) - len(stills)
     if missing:
-        logger.warning(
-            f"{folder}: {missing} of {together.num_frames} images have no mask: left out"
-        )
+        logger.warning(f"{folder}: {missing} of {len(paths)} images have no mask: left out")
     return stills

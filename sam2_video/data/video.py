@@ -1,14 +1,14 @@
 """The one interface through which everything else sees a video: frames and objects, read lazily."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
-from pathlib import Path
+from types import MappingProxyType
 
 from jaxtyping import UInt8
 from torch import Tensor
 
-from sam2_video.data.frames import read_rgb, read_size
+from sam2_video.data.source import FrameSource
 
 Problems = dict[str, str]
 """Videos that could not be opened, by name, and why, in a line."""
@@ -21,11 +21,12 @@ class Video(ABC):
     visible or absent. Which objects a frame shows is kept once it has been found out.
     """
 
-    def __init__(
-        self, video_id: str, frame_paths: Sequence[Path], frame_names: Sequence[str]
-    ) -> None:
+    object_names: Mapping[int, str] = MappingProxyType({})
+    """What the data call an object, such as its category, where they do."""
+
+    def __init__(self, video_id: str, frames: FrameSource, frame_names: Sequence[str]) -> None:
         self.video_id = video_id
-        self.frame_paths = tuple(frame_paths)
+        self.frames = frames
         self.frame_names = tuple(frame_names)
         self._visible: dict[int, tuple[int, ...]] = {}
 
@@ -35,7 +36,7 @@ class Video(ABC):
     @property
     def num_frames(self) -> int:
         """Return the number of frames."""
-        return len(self.frame_paths)
+        return len(self.frame_names)
 
     @cached_property
     def size(self) -> tuple[int, int]:
@@ -86,12 +87,15 @@ class Video(ABC):
             max_size: The largest height and width that are needed: the frame may come smaller
                 than stored where its format decodes faster so, but never smaller than this.
         """
-        return read_rgb(self.frame_paths[index], self.size, max_size)
+        return self.frames.read(index, max_size)
 
     def read_masks(
         self, index: int, object_ids: Sequence[int]
     ) -> UInt8[Tensor, "objects height width"]:
-        """Read the masks (0, 1, 255 = ignore) of some objects on a labelled frame, as stored."""
+        """Read the masks (0, 1, 255 = ignore) of some objects on a labelled frame, as stored.
+
+        Empty where the annotation does not speak of the object: ask `is_labelled` for each.
+        """
         if not self.is_labelled(index):
             raise ValueError(
                 f"video {self.video_id}, frame {self.frame_names[index]}: no annotation; "
@@ -101,7 +105,7 @@ class Video(ABC):
 
     @abstractmethod
     def is_labelled(self, index: int, object_id: int | None = None) -> bool:
-        """Say whether a frame has an annotation that speaks of all objects, or of the one given."""
+        """Say whether a frame has an annotation, or one that speaks of the object given."""
 
     @abstractmethod
     def _read_visible(self, index: int) -> tuple[int, ...]:
@@ -114,4 +118,4 @@ class Video(ABC):
         """Read masks of a frame that is known to be labelled."""
 
     def _read_size(self) -> tuple[int, int]:
-        return read_size(self.frame_paths[0])
+        return self.frames.size

@@ -15,7 +15,7 @@ from av.video.stream import VideoStream
 from jaxtyping import UInt8
 from torch import Tensor
 
-from sam2_video.data.video_index import damaged, open_stream, read_index
+from sam2_video.data.video_index import VideoIndex, damaged, open_stream, read_index
 
 RECENT_BYTES = 64 * 2**20
 """Decoded frames that are kept: the ones before, which a video that runs in reverse asks for."""
@@ -29,15 +29,19 @@ class VideoFile(Sequence[Tensor]):
     from several threads.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, index: VideoIndex | None = None) -> None:
         """List the frames of the file.
+
+        Args:
+            path: The file.
+            index: Its list of frames, where that is known.
 
         Raises:
             FileNotFoundError: there is no such file.
             ValueError: it is no video, has no frames, or is cut off.
         """
         self.path = path
-        self._index = read_index(path)
+        self._index = index or read_index(path)
         self._lock = Lock()
         self._stack = ExitStack()
         self._container: InputContainer

@@ -9,9 +9,9 @@ import torch
 from jaxtyping import Bool, UInt8
 from PIL import Image
 
+from sam2_video.data.mask_folder import Key
 from sam2_video.masks import mask_object_ids, read_mask_image
 from sam2_video.metrics.frame import FrameScore, score_frame
-from sam2_video.scoring.folders import Key
 from sam2_video.structures import BACKGROUND, IGNORE
 
 LABEL_MAP = ""

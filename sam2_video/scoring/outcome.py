@@ -6,9 +6,9 @@ import numpy as np
 from scipy.optimize import linear_sum_assignment
 
 from sam2_video.data.frames import natural_key
+from sam2_video.data.mask_folder import Key
 from sam2_video.metrics.frame import NOTHING_TO_SEE, FrameScore
 from sam2_video.metrics.objects import ObjectScores, ObjectSummary
-from sam2_video.scoring.folders import Key
 from sam2_video.scoring.frames import LABEL_MAP, NONE, FrameResult, read_visible
 from sam2_video.scoring.plan import VideoPlan, check_missing
 from sam2_video.scoring.protocol import MAX_PROPOSALS, Protocol

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Literal
 
 from sam2_video.data.frames import natural_key
-from sam2_video.scoring.folders import Key, MaskFolder, open_masks
+from sam2_video.data.mask_folder import Key, MaskFolder, open_masks
 from sam2_video.scoring.frames import LABEL_MAP, FrameTask
 from sam2_video.scoring.protocol import Protocol
 

@@ -103,7 +103,7 @@ def read_everything(root: Path) -> None:
     ("kind", "message"),
     [
         ("no masks folder", r"data/a: no masks: .*masks does not exist; put .*masks_path"),
-        ("empty masks folder", r"a/masks: no images in this folder \(found nothing\)"),
+        ("empty masks folder", r"a/masks: no masks in this folder \(found nothing\)"),
         ("other names", r"a: no masks: none of 4 .*frame_0\.png, mask mask_frame_0\.png\); rename"),
         ("size", r"a/masks/frame_0\.png: the mask is 23x32 .*its frame is 24x32; export"),
         ("16 bits", r"a/masks/frame_0\.png: .*I;16.*; save it as 8-bit PNG"),

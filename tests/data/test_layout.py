@@ -15,7 +15,7 @@ def test_layouts_are_recognised_with_a_reason(tmp_path, video_directory):
     (tmp_path / "c").mkdir()
     coco = write(tmp_path / "c", content())
     layouts = {
-        directory: ("video_directory", "no JPEGImages"),
+        directory: ("video_directory", "folders of frames"),
         directory / "a": ("video_directory", "holds frames"),
         tmp_path / "d": ("davis", "JPEGImages"),
         tmp_path / "d" / "JPEGImages" / "a": ("davis", "JPEGImages"),
@@ -37,7 +37,7 @@ def test_other_json_files_do_not_make_a_coco_folder(video_directory):
 
 def test_the_layout_is_logged(video_directory, log):
     open_dataset(video_directory(a=[(1,), (1,)], b=[(1,)]))
-    assert "layout video_directory (no JPEGImages and no COCO file): 2 videos, 3 frames" in log[-1]
+    assert "layout video_directory (likely: folders of frames): 2 videos, 3 frames" in log[-1]
 
 
 def test_a_given_format_wins(tmp_path):

@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sam2_video.data.sampling import ClipSettings, can_be_supervised, draw_clip
+from sam2_video.data.source import ImageFiles
 from sam2_video.data.video import Video
 
 
@@ -20,7 +21,7 @@ class ListedVideo(Video):
     """A video of which only the rows of visible objects exist; None is unlabelled."""
 
     def __init__(self, rows):
-        super().__init__("listed", [Path(str(i)) for i in range(len(rows))], [""] * len(rows))
+        super().__init__("listed", ImageFiles([Path("x")]), [""] * len(rows))
         self.rows = rows
 
     def is_labelled(self, index, object_id=None):

@@ -19,6 +19,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from sam2_video.config import PromptConfig
 from sam2_video.data.folder import FolderVideo
 from sam2_video.data.layout import open_dataset
+from sam2_video.data.source import ImageFiles
 from sam2_video.data.video import Video
 from sam2_video.evaluation import VideoScore
 from sam2_video.files import read_numbers
@@ -172,7 +173,7 @@ class Stub(FolderVideo):
     """A video of a name, a length, a size and a number of objects, without files."""
 
     def __init__(self, video_id, num_frames, size=(480, 854), num_objects=2):
-        Video.__init__(self, video_id, [Path("x")] * num_frames, ["x"] * num_frames)
+        Video.__init__(self, video_id, ImageFiles([Path("x")]), ["x"] * num_frames)
         self.size, self.object_ids = size, tuple(range(num_objects))
 
 

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from sam2_video.colours import object_colour
+from sam2_video.data.source import ImageFiles
 from sam2_video.data.video import Video
 from sam2_video.visualise import Prediction, draw_comparison, read_shown_frame
 from sam2_video.visualise.sheet import Cell, LegendItem
@@ -23,7 +24,7 @@ class MemoryVideo(Video):
 
     def __init__(self, labels: Sequence[Tensor | None]) -> None:
         names = [f"some/long/folder/of/frames/{i:05d}.jpg" for i in range(len(labels))]
-        super().__init__("video", [Path(name) for name in names], names)
+        super().__init__("video", ImageFiles([Path(name) for name in names]), names)
         self._labels = labels
 
     def is_labelled(self, index: int, object_id: int | None = None) -> bool:

@@ -1,0 +1,72 @@
+"""Where the frames of a video come from: image files, a video file, or a stack of arrays."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+
+from jaxtyping import UInt8
+from torch import Tensor
+
+from sam2_video.data.frames import read_rgb, read_size
+
+
+class FrameSource(ABC):
+    """Frames of one size, RGB, uint8, each read when it is asked for; may be sent to a process."""
+
+    @abstractmethod
+    def __len__(self) -> int:
+        """Return the number of frames."""
+
+    def __getitem__(self, index: int) -> UInt8[Tensor, "3 height width"]:
+        """Read one frame at its full size.
+
+        Raises:
+            IndexError: there is no such frame.
+        """
+        if not -len(self) <= index < len(self):
+            raise IndexError(f"got frame {index}; expected 0 to {len(self) - 1}")
+        return self.read(index % len(self))
+
+    @property
+    @abstractmethod
+    def size(self) -> tuple[int, int]:
+        """Return height and width of the frames as stored."""
+
+    @abstractmethod
+    def read(
+        self, index: int, max_size: tuple[int, int] | None = None
+    ) -> UInt8[Tensor, "3 height width"]:
+        """Read one frame; see `Video.read_frame`."""
+
+
+class ImageFiles(FrameSource, Sequence[Tensor]):
+    """Image files, a file a frame, of the size given or else of the first one's."""
+
+    def __init__(self, paths: Sequence[Path], size: tuple[int, int] | None = None) -> None:
+        self.paths = tuple(paths)
+        self._given_size = size
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    @cached_property
+    def size(self) -> tuple[int, int]:  # pyright: ignore[reportIncompatibleMethodOverride]
+        """Height and width that each image must have."""
+        return self._given_size or read_size(self.paths[0])
+
+    def read(
+        self, index: int, max_size: tuple[int, int] | None = None
+    ) -> UInt8[Tensor, "3 height width"]:
+        """Read one image; a JPEG may be decoded smaller."""
+        return read_rgb(self.paths[index], self.size, max_size)
+
+
+def number_frames(count: int) -> tuple[str, ...]:
+    """Return the names of frames that have none of their own: 00000, 00001, ...
+
+    >>> number_frames(2)
+    ('00000', '00001')
+    """
+    digits = max(5, len(str(count - 1)))
+    return tuple(f"{index:0{digits}d}" for index in range(count))
