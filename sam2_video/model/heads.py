@@ -1,6 +1,7 @@
 """SAM's prompt encoder and mask decoder for the objects of one frame."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Float, Int
@@ -8,6 +9,8 @@ from torch import Tensor
 from torch.nn import functional as F
 from transformers import Sam2VideoModel
 from transformers.models.sam2_video.modeling_sam2_video import Sam2VideoPromptEncoder
+
+from sam2_video.structures import send
 
 ABSENT_LOGIT = -1024.0
 """Mask logit of an object that is judged absent (SAM 2's value)."""
@@ -17,15 +20,54 @@ GIVEN_SCALE, GIVEN_BIAS = 20.0, -10.0
 
 @dataclass(frozen=True)
 class FrameFeatures:
-    """Image features of one or many frames, each image once; objects index into `images`."""
+    """Image features of one or many frames, each image once; `rows` is the image of each object.
+
+    Without `rows` each image is of one object.
+    """
 
     embedding: Float[Tensor, "images channels height width"]
     half: Float[Tensor, "images half_channels height_2 width_2"]
     quarter: Float[Tensor, "images quarter_channels height_4 width_4"]
+    rows: Int[Tensor, " objects"] | None = None
 
-    def select(self, images: Int[Tensor, " objects"]) -> "FrameFeatures":
-        """Return the features of the given images, one row an object."""
-        return FrameFeatures(self.embedding[images], self.half[images], self.quarter[images])
+    @property
+    def num_objects(self) -> int:
+        """Return the number of objects."""
+        return len(self.embedding if self.rows is None else self.rows)
+
+    def by_frame(self, num_frames: int) -> list["FrameFeatures"]:
+        """Return the features of each frame of clips that lie one after another: an image a clip.
+
+        Views: their gradients are put together once, not frame by frame.
+        """
+        levels = (self.embedding, self.half, self.quarter)
+        frames = (x.unflatten(0, (-1, num_frames)).unbind(1) for x in levels)
+        return [FrameFeatures(*frame) for frame in zip(*frames, strict=True)]
+
+    def seat(self, images: Sequence[int]) -> "FrameFeatures":
+        """Return the features of objects, each of which looks at one of the images.
+
+        Nothing is copied where all objects look at one image, or all images are looked at.
+        """
+        used = sorted(set(images))
+        found = self
+        if used != list(range(len(self.embedding))):
+            index: slice | Tensor = slice(used[0], used[0] + 1)
+            if len(used) > 1:
+                index = send(torch.tensor(used), self.embedding.device)
+            found = FrameFeatures(self.embedding[index], self.half[index], self.quarter[index])
+        rows = [used.index(image) for image in images]
+        if rows == list(range(len(used))):
+            return found
+        return replace(found, rows=send(torch.tensor(rows), self.embedding.device))
+
+    def spread(self, of_images: Tensor) -> Tensor:
+        """Turn [images ...] into [objects ...]; without a copy where there is only one image."""
+        if self.rows is None:
+            return of_images
+        if len(of_images) == 1:
+            return of_images.expand(len(self.rows), *of_images.shape[1:])
+        return of_images[self.rows]
 
 
 @dataclass(frozen=True)
@@ -78,7 +120,10 @@ def decode(
         sparse_prompt_embeddings=sparse,
         dense_prompt_embeddings=dense,
         multimask_output=is_multimask,
-        high_resolution_features=[features.quarter, features.half],
+        high_resolution_features=[
+            level if len(level) == 1 else features.spread(level)
+            for level in (features.quarter, features.half)
+        ],
     )
     masks, ious, tokens = masks.squeeze(1).float(), ious.squeeze(1), tokens.squeeze(1)
     scores = scores.reshape(-1).float()
@@ -110,7 +155,7 @@ def adopt_mask(
     masks = masks.unsqueeze(1)
     decoded = decode(
         network,
-        features.embedding,
+        features.spread(features.embedding),
         features,
         points=None,
         labels=None,

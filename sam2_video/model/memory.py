@@ -4,8 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor
+
+from sam2_video.structures import send
 
 
 @dataclass(frozen=True)
@@ -23,7 +25,7 @@ class MemoryEntry:
 
     def select(self, rows: Sequence[int]) -> "MemoryEntry":
         """Return the entry of some of its objects."""
-        index = list(rows)
+        index = send(torch.tensor(rows), self.pointers.device)
         features = None if self.features is None else self.features[index]
         return replace(self, features=features, pointers=self.pointers[index])
 
@@ -33,16 +35,17 @@ class MemoryEntry:
         return replace(self, features=features, pointers=self.pointers.detach())
 
 
-def merge_entries(parts: Sequence[MemoryEntry], order: Int[Tensor, " objects"]) -> MemoryEntry:
-    """Join entries of one frame for different objects; `order` puts the joined rows in place."""
+def merge_entries(parts: Sequence[MemoryEntry], rows: Sequence[int]) -> MemoryEntry:
+    """Join entries of one frame for different objects; `rows` are the places of the joined rows."""
     if len(parts) == 1:
         return parts[0]
     features = [part.features for part in parts if part.features is not None]
-    return replace(
+    joined = replace(
         parts[0],
-        features=torch.cat(features)[order] if features else None,
-        pointers=torch.cat([part.pointers for part in parts])[order],
+        features=torch.cat(features) if features else None,
+        pointers=torch.cat([part.pointers for part in parts]),
     )
+    return joined.select([rows.index(place) for place in range(len(rows))])
 
 
 @dataclass(frozen=True)

@@ -125,7 +125,7 @@ class StreamTracker:
                 said.append(output)
                 entries.append(entry)
         names = [name for output in said for name in output.object_ids]
-        entry = merge_entries(entries, torch.arange(len(names), device=device))
+        entry = merge_entries(entries, range(len(names)))
         self._given.setdefault(index, []).extend(said)
         self._cohorts = [
             part
@@ -193,7 +193,7 @@ class StreamTracker:
         mask at the decoder's size, made binary. A given mask is no exception.
         """
         network = self._network
-        images = features.select(_first_image(len(prompt.objects), network.device))
+        images = features.seat([0] * len(prompt.objects))
         (*_, output), entry = track_frame(
             network,
             images,
@@ -221,7 +221,7 @@ class StreamTracker:
         network = self._network
         (output,), entry = track_frame(
             network,
-            features.select(_first_image(len(cohort.object_ids), network.device)),
+            features.seat([0] * len(cohort.object_ids)),
             cohort.bank if self._is_memory_used else MemoryBank(),
             index,
             cohort.object_ids,
@@ -272,10 +272,6 @@ class StreamTracker:
         return TrackedFrame(
             index, joined.object_ids, joined.mask_logits.float(), joined.object_scores, size
         )
-
-
-def _first_image(num_objects: int, device: torch.device) -> Tensor:
-    return torch.zeros(num_objects, dtype=torch.long, device=device)
 
 
 def _at_decoder_size(

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import torch
 from einops import rearrange
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
 from transformers import Sam2VideoModel
@@ -12,6 +12,7 @@ from transformers import Sam2VideoModel
 from sam2_video.model.correction import Clicks, correct
 from sam2_video.model.heads import FrameFeatures, HeadOutput, adopt_mask, decode, wants_hypotheses
 from sam2_video.model.memory import MemoryBank, MemoryEntry
+from sam2_video.model.memory_attention import attend_to_memory, memory_positions
 from sam2_video.structures import Corrections, FrameOutput, Prompt
 
 
@@ -33,7 +34,7 @@ def track_frame(
 
     Args:
         network: SAM 2.
-        features: this frame's image features, one row an object.
+        features: this frame's image features, seated: of exactly these objects.
         bank: the memory of exactly these objects, in this order.
         frame: index of the frame in its clip or video.
         objects: names of the rows, for the output.
@@ -110,10 +111,11 @@ def _decode_with_memory(
     points, labels = (prompt.points, prompt.labels) if prompt is not None else (None, None)
     if bank.conditioning and not is_prompted:
         conditioned = condition_on_memory(
-            network, features.embedding, bank, frame, num_frames, is_training, is_reverse
+            network, features, bank, frame, num_frames, is_training, is_reverse
         )
     else:
-        conditioned = features.embedding + rearrange(network.no_memory_embedding, "1 1 c -> c 1 1")
+        unconditioned = rearrange(network.no_memory_embedding, "1 1 c -> c 1 1")
+        conditioned = features.spread(features.embedding + unconditioned)
     num_points = 0 if points is None else points.shape[1]
     said = decode(
         network,
@@ -144,7 +146,7 @@ def _decode_with_memory(
 
 def condition_on_memory(
     network: Sam2VideoModel,
-    embedding: Float[Tensor, "objects channels height width"],
+    features: FrameFeatures,
     bank: MemoryBank,
     frame: int,
     num_frames: int | None,
@@ -152,38 +154,33 @@ def condition_on_memory(
     is_reverse: bool = False,
 ) -> Float[Tensor, "objects channels height width"]:
     """Let the frame's features attend to the spatial memories and object pointers of the bank."""
-    memory, positions = _spatial_tokens(network, bank, frame, embedding.shape[-2:], is_reverse)
+    height, width = features.embedding.shape[-2:]
+    memory, positions = _spatial_tokens(network, bank, frame, (height, width), is_reverse)
     max_pointers = network.config.max_object_pointers_in_encoder
     max_pointers = max_pointers if num_frames is None else min(num_frames, max_pointers)
     read = bank.pointers(frame, max_pointers, is_training, is_reverse)
-    if read:
-        pointers, pointer_positions = _pointer_tokens(network, read, max_pointers)
-    else:
+    if not read:
         # in evaluation, where all that was prompted lies ahead
-        pointers = positions.new_zeros(embedding.shape[0], 0, positions.shape[-1])
-        pointer_positions = positions[:0]
-    attended = network.memory_attention(
-        current_vision_features=rearrange(embedding, "n c h w -> (h w) n c"),
-        current_vision_position_embeddings=feature_positions(network, embedding),
-        memory=rearrange(torch.cat([memory, pointers], dim=1), "n t c -> t n c"),
-        memory_posision_embeddings=rearrange(
-            torch.cat([positions, pointer_positions]), "t c -> t 1 c"
-        ),
-        num_object_pointer_tokens=pointers.shape[1],
+        return attend_to_memory(network, features, memory, positions, num_pointer_tokens=0)
+    pointers, pointer_positions = _pointer_tokens(network, read, max_pointers)
+    return attend_to_memory(
+        network,
+        features,
+        torch.cat([memory, pointers], dim=1),
+        torch.cat([positions, pointer_positions]),
+        num_pointer_tokens=pointers.shape[1],
     )
-    # [1, objects, tokens, channels]: transformers' own reading of this mixes objects and positions
-    return rearrange(attended, "1 n (h w) c -> n c h w", h=embedding.shape[-2])
 
 
 def _spatial_tokens(
     network: Sam2VideoModel,
     bank: MemoryBank,
     frame: int,
-    size: Sequence[int],
+    size: tuple[int, int],
     is_reverse: bool,
 ) -> tuple[Float[Tensor, "objects tokens channels"], Float[Tensor, "tokens channels"]]:
     slots = network.memory_temporal_positional_encoding
-    space = memory_positions(network, size)
+    space = memory_positions(network, *size)
     features, positions = [], []
     for slot, entry in bank.spatial(frame, network.num_maskmem, is_reverse):
         if entry.features is None:
@@ -220,24 +217,6 @@ def _time_encoding(
     return torch.cat([angles.sin(), angles.cos()], dim=-1)
 
 
-def feature_positions(
-    network: Sam2VideoModel, embedding: Tensor
-) -> Float[Tensor, "tokens 1 channels"]:
-    """Return the sine positions of the image features, in fp32 (half precision errs by 0.016)."""
-    shape = torch.Size((1, *embedding.shape[1:]))
-    encode = network.vision_encoder.neck.position_encoding
-    return rearrange(encode(shape, embedding.device, torch.float32), "1 c h w -> (h w) 1 c")
-
-
-def memory_positions(
-    network: Sam2VideoModel, size: Sequence[int]
-) -> Float[Tensor, "tokens channels"]:
-    """Return the sine positions of one frame's spatial memory, in fp32."""
-    shape = torch.Size((1, network.mem_dim, *size))
-    encode = network.memory_encoder.position_encoding
-    return rearrange(encode(shape, network.device, torch.float32), "1 c h w -> (h w) c")
-
-
 def encode_memory(
     network: Sam2VideoModel,
     features: FrameFeatures,
@@ -250,14 +229,14 @@ def encode_memory(
     Masks enter as sigmoid x 20 - 10, or binarised. The occlusion embedding (SAM 2.1) is added
     where the object is judged absent.
     """
-    config = network.config
+    config, encoder = network.config, network.memory_encoder
     height, width = (side * 16 for side in features.embedding.shape[-2:])
     logits = _upsample(mask_logits, (height, width))
     masks = (logits > 0).float() if is_binary else logits.sigmoid()
-    memory, _ = network.memory_encoder(
-        features.embedding,
-        masks * config.sigmoid_scale_for_mem_enc + config.sigmoid_bias_for_mem_enc,
-    )
+    masks = masks * config.sigmoid_scale_for_mem_enc + config.sigmoid_bias_for_mem_enc
+    # its own forward would project the image again for each object
+    images = features.spread(encoder.feature_projection(features.embedding))
+    memory = encoder.projection(encoder.memory_fuser(images + encoder.mask_downsampler(masks)))
     occlusion = network.occlusion_spatial_embedding_parameter
     if occlusion is not None:
         is_absent = (object_score_logits <= 0).to(memory.dtype)
@@ -269,10 +248,3 @@ def _upsample(logits: Tensor, size: tuple[int, int]) -> Tensor:
     if logits.shape[-2:] == size:
         return logits
     return F.interpolate(logits, size=size, mode="bilinear", align_corners=False)
-
-
-def image_rows(
-    object_clip: Int[Tensor, " objects"], frame: int, num_frames: int
-) -> Int[Tensor, " objects"]:
-    """Return each object's row among the images of a batch, which lie clip by clip."""
-    return object_clip * num_frames + frame

@@ -13,7 +13,7 @@ from transformers import Sam2VideoModel
 
 from sam2_video.model.heads import FrameFeatures
 from sam2_video.model.memory import MemoryBank, MemoryEntry, merge_entries
-from sam2_video.model.tracker import image_rows, track_frame
+from sam2_video.model.tracker import track_frame
 from sam2_video.structures import Corrections, FrameOutput, Prompt, send
 
 Given = TypeVar("Given", Prompt, Corrections)
@@ -106,7 +106,7 @@ def track_clips(
     Args:
         network: SAM 2.
         features: of all frames of all clips, clip by clip.
-        object_clip: the clip of each row of the ragged object axis.
+        object_clip: the clip of each row of the ragged object axis; on the host, lest it waits.
         prompts: of all objects; an object's frames before its first prompt are not computed.
         num_frames: of every clip.
         is_training: see `track_frame`.
@@ -118,7 +118,8 @@ def track_clips(
         Outputs, each of some objects on one frame; conditioning frames first within a cohort. Of
         objects that are corrected on a frame, the last output of the frame is the final one.
     """
-    batch = _Batch(network, features, object_clip, num_frames, is_training, recomputed)
+    frames = features.by_frame(num_frames)
+    batch = _Batch(network, frames, object_clip.tolist(), is_training, recomputed)
     outputs: list[FrameOutput] = []
     for cohort in form_cohorts(prompts, corrections):
         outputs += _track_cohort(batch, cohort, truncate_after)
@@ -130,19 +131,16 @@ class _Batch:
     """What all steps through a batch of clips share."""
 
     network: Sam2VideoModel
-    features: FrameFeatures
-    object_clip: Int[Tensor, " objects"]
-    num_frames: int
+    frames: list[FrameFeatures]
+    object_clip: list[int]
     is_training: bool
     recomputed: Recomputed
 
 
 def _track_cohort(batch: _Batch, cohort: Cohort, truncate_after: int | None) -> list[FrameOutput]:
     """Track a cohort to the end of its clips."""
-    device = batch.object_clip.device
-    clips = batch.object_clip[send(torch.tensor(cohort.objects), device)]
     place = {name: row for row, name in enumerate(cohort.objects)}
-    order = cohort.order(batch.num_frames)
+    order = cohort.order(len(batch.frames))
     bank, outputs = MemoryBank(), []
     for step, frame in enumerate(order):
         if truncate_after and step and step % truncate_after == 0:
@@ -150,12 +148,10 @@ def _track_cohort(batch: _Batch, cohort: Cohort, truncate_after: int | None) -> 
         parts, joined = [], []
         for prompt in cohort.prompts_on(frame) or [None]:
             objects = cohort.objects if prompt is None else prompt.objects
-            rows = send(torch.tensor([place[name] for name in objects]), device)
             said, entry = _step(
                 batch,
                 bank,
                 frame,
-                image_rows(clips[rows], frame, batch.num_frames),
                 objects,
                 prompt,
                 cohort.corrections_on(frame, objects),
@@ -163,8 +159,8 @@ def _track_cohort(batch: _Batch, cohort: Cohort, truncate_after: int | None) -> 
             )
             outputs += said
             parts.append(entry)
-            joined.append(rows)
-        bank = bank.append(merge_entries(parts, torch.cat(joined).argsort()))
+            joined += [place[name] for name in objects]
+        bank = bank.append(merge_entries(parts, joined))
     return outputs
 
 
@@ -172,7 +168,6 @@ def _step(
     batch: _Batch,
     bank: MemoryBank,
     frame: int,
-    images: Int[Tensor, " some_objects"],
     objects: tuple[int, ...],
     prompt: Prompt | None,
     corrections: Corrections | None,
@@ -180,16 +175,17 @@ def _step(
     is_memory_needed: bool,
 ) -> tuple[list[FrameOutput], MemoryEntry]:
     """Track objects that are prompted in one way, or not at all, on one frame."""
+    features = batch.frames[frame].seat([batch.object_clip[name] for name in objects])
 
-    def run(images: Tensor) -> tuple[list[FrameOutput], MemoryEntry]:
+    def run(_: Tensor) -> tuple[list[FrameOutput], MemoryEntry]:
         return track_frame(
             batch.network,
-            batch.features.select(images),
+            features,
             bank,
             frame,
             objects,
             prompt,
-            batch.num_frames,
+            len(batch.frames),
             batch.is_training,
             is_memory_needed=is_memory_needed,
             corrections=corrections,
@@ -198,5 +194,5 @@ def _step(
 
     if batch.recomputed == "frames":
         # a tensor among the arguments tells which device's random state is to be kept
-        return checkpoint(run, images, use_reentrant=False)
-    return run(images)
+        return checkpoint(run, features.embedding, use_reentrant=False)
+    return run(features.embedding)

@@ -15,9 +15,15 @@ from transformers.models.sam2_video.modeling_sam2_video import apply_rotary_pos_
 from sam2_video.model import stream
 from sam2_video.model.architecture import MICRO, build_network
 from sam2_video.model.memory import MemoryBank
+from sam2_video.model.memory_attention import (
+    feature_positions,
+    memory_positions,
+    rotate,
+    rotation_table,
+)
 from sam2_video.model.object_prompt import ObjectPrompt
 from sam2_video.model.sam2 import SAM2Model
-from sam2_video.model.tracker import feature_positions, memory_positions, track_frame
+from sam2_video.model.tracker import track_frame
 from sam2_video.structures import Prompt
 from tests.model.double import in_double
 from tests.model.gaps import compare, excesses
@@ -74,11 +80,16 @@ def test_tracking_at_other_square_sizes_equals_metas_predictor(side, number):
 
 @pytest.mark.parametrize("size", NON_SQUARE)
 def test_queries_turn_with_their_column_in_the_first_half_and_with_their_row_in_the_second(size):
-    attention = build_network(WIDE, size).memory_attention
+    network = build_network(WIDE, size)
     rows, columns, width = size[0] // 16, size[1] // 16, WIDE.hidden_size
-    cos, sin = attention.rotary_emb(torch.zeros(1), attention.position_ids)
-    queries = torch.randn(1, 1, rows * columns, width)
-    turned, _ = apply_rotary_pos_emb_2d(queries, queries, cos, sin)
+    queries = torch.randn(1, rows * columns, width)
+    turned = rotate(queries, rotation_table(network, rows, columns))
+    # what transformers' own forward would do
+    module = network.memory_attention
+    cos, sin = module.rotary_emb(torch.zeros(1), module.position_ids)
+    theirs, _ = apply_rotary_pos_emb_2d(queries, queries, cos, sin)
+    assert theirs.shape == queries.shape
+    torch.testing.assert_close(turned, theirs, rtol=0, atol=1e-5)
     # axial RoPE (Heo et al., 2024): pairs of channels are complex numbers
     pairs = torch.view_as_complex(queries.double().unflatten(-1, (-1, 2)))
     frequencies = 10000.0 ** (-torch.arange(width // 4).double() / (width // 4))
@@ -94,8 +105,8 @@ def test_sine_positions_are_rows_then_columns_each_over_its_own_side(size):
     rows, columns = size[0] // 16, size[1] // 16
     embedding = torch.zeros(1, WIDE.hidden_size, rows, columns)
     for found, width in (
-        (feature_positions(network, embedding)[:, 0], WIDE.hidden_size),
-        (memory_positions(network, (rows, columns)), network.mem_dim),
+        (feature_positions(network, embedding), WIDE.hidden_size),
+        (memory_positions(network, rows, columns), network.mem_dim),
     ):
         assert found.shape == (rows * columns, width)
         for token, channel in [(0, 0), (columns, 5), (1, width // 2), (2 * columns - 1, width - 2)]:
@@ -174,19 +185,18 @@ def test_features_memory_and_masks_have_the_shapes_of_their_strides(size):
 
 def test_swapping_height_and_width_swaps_the_tables():
     wide, tall = (build_network(WIDE, size) for size in (LANDSCAPE, PORTRAIT))
-    rows, columns, half = LANDSCAPE[0] // 16, LANDSCAPE[1] // 16, WIDE.hidden_size // 2
+    rows, columns = LANDSCAPE[0] // 16, LANDSCAPE[1] // 16
 
     def turn(table: Tensor, rows: int) -> Tensor:
         """Exchange the axes of a table, and the halves of its channels."""
         table = rearrange(table, "(h w) c -> (w h) c", h=rows)
-        return table.roll(half, dims=-1)
+        return table.roll(table.shape[-1] // 2, dims=-1)
 
     tables = []
     for network, (h, w) in ((wide, (rows, columns)), (tall, (columns, rows))):
-        attention = network.memory_attention
-        cos, _ = attention.rotary_emb(torch.zeros(1), attention.position_ids)
         embedding = torch.zeros(1, WIDE.hidden_size, h, w)
-        tables.append((cos[0], feature_positions(network, embedding)[:, 0]))
+        rotation = rotation_table(network, h, w).angle()
+        tables.append((rotation, feature_positions(network, embedding)))
     for landscape, portrait in zip(*tables, strict=True):
         assert torch.equal(turn(landscape, rows), portrait)
         assert not torch.equal(landscape, portrait)

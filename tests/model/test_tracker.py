@@ -7,7 +7,7 @@ from torch.nn import functional as F
 
 from sam2_video.model.memory import MemoryBank, MemoryEntry
 from sam2_video.model.sam2 import SAM2Model
-from sam2_video.model.tracker import encode_memory, image_rows, track_frame
+from sam2_video.model.tracker import encode_memory, track_frame
 from sam2_video.structures import Prompt
 from tests.model.micro import (
     box_prompt,
@@ -208,7 +208,3 @@ def test_the_slot_of_a_memory_is_its_age():
         assert torch.equal(attend(model, bank, 2), before)
         slots[0] += 1.0
         assert relative(attend(model, bank, 2), before) > 1e-5
-
-
-def test_images_lie_clip_by_clip():
-    assert image_rows(torch.tensor([0, 0, 2]), frame=3, num_frames=5).tolist() == [3, 3, 13]

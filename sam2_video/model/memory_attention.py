@@ -1,0 +1,189 @@
+"""Memory attention: transformers' modules, called so that nothing is computed twice.
+
+The same function as `Sam2VideoMemoryAttention`, whose own `forward` repeats for each object what
+only depends on the image, and for each layer what only depends on the memory:
+
+- up to the first cross-attention objects differ in nothing: it is computed once an image;
+- the attention matrix acts on the memory itself, 64 channels wide, and the value projection on the
+  outcome, for softmax(Q K')(M W + b) = (softmax(Q K') M) W + b: its rows sum to one;
+- RoPE is a complex product with a table that is made once a size.
+
+Where dropout acts each object and each layer draws its own, and the plain order is kept.
+"""
+
+from functools import lru_cache
+
+import torch
+from einops import rearrange
+from jaxtyping import Complex, Float
+from torch import Tensor, nn
+from transformers import Sam2VideoModel
+from transformers.models.sam2_video.modeling_sam2_video import (
+    Sam2VideoMemoryAttentionLayer,
+    Sam2VideoRoPEAttention,
+)
+
+from sam2_video.model.attention import attend, has_narrow_kernel
+from sam2_video.model.heads import FrameFeatures
+
+POSITION_SCALE = 0.1
+"""Share of the position encoding that is added to the image features (SAM 2's value)."""
+
+
+def attend_to_memory(
+    network: Sam2VideoModel,
+    features: FrameFeatures,
+    memory: Float[Tensor, "objects memory_tokens memory_channels"],
+    positions: Float[Tensor, "memory_tokens memory_channels"],
+    num_pointer_tokens: int,
+) -> Float[Tensor, "objects channels height width"]:
+    """Let a frame's features attend to what is remembered of each object.
+
+    Args:
+        network: SAM 2.
+        features: of the frame, each image once.
+        memory: spatial memories, then object pointers.
+        positions: of the memory, the same for all objects.
+        num_pointer_tokens: how many of the memory's tokens are of object pointers: without RoPE.
+    """
+    module = network.memory_attention
+    height, width = features.embedding.shape[-2:]
+    rotation = rotation_table(network, height, width)
+    num_spatial = (memory.shape[1] - num_pointer_tokens) // (height * width)
+    key_rotation = torch.cat(
+        [rotation.repeat(num_spatial, 1), rotation.new_ones(num_pointer_tokens, rotation.shape[1])]
+    )
+    keyed = memory + positions
+    state = rearrange(features.embedding, "n c h w -> n (h w) c")
+    state = state + POSITION_SCALE * feature_positions(network, features.embedding)
+    is_shared = True
+    for layer in module.layers:
+        assert isinstance(layer, Sam2VideoMemoryAttentionLayer)
+        if is_shared and is_noisy(layer):
+            state, is_shared = features.spread(state), False
+        state = state + layer.dropout1(_attend_to_self(layer, state, rotation))
+        query = rotate(layer.cross_attn_image.q_proj(layer.layer_norm2(state)), rotation)
+        if is_shared:
+            state, query, is_shared = features.spread(state), features.spread(query), False
+        said = _attend_across(layer.cross_attn_image, query, keyed, memory, key_rotation)
+        state = state + layer.dropout2(said)
+        hidden = layer.dropout(layer.activation(layer.linear1(layer.layer_norm3(state))))
+        state = state + layer.dropout3(layer.linear2(hidden))
+    return rearrange(module.layer_norm(state), "n (h w) c -> n c h w", h=height)
+
+
+def _attend_to_self(
+    layer: Sam2VideoMemoryAttentionLayer, state: Tensor, rotation: Tensor
+) -> Tensor:
+    attention, normed = layer.self_attn, layer.layer_norm1(state)
+    attended = attend(
+        rotate(attention.q_proj(normed), rotation),
+        rotate(attention.k_proj(normed), rotation),
+        attention.v_proj(normed),
+        _dropout(attention),
+    )
+    return attention.o_proj(attended)
+
+
+def _attend_across(
+    attention: Sam2VideoRoPEAttention,
+    query: Tensor,
+    keyed: Tensor,
+    memory: Tensor,
+    key_rotation: Tensor,
+) -> Tensor:
+    """Attend to memory; `keyed` is memory with its positions."""
+    keys = rotate(attention.k_proj(keyed), key_rotation)
+    if has_narrow_kernel(query) and not is_noisy(attention):
+        attended = attention.v_proj(attend(query, keys, memory.to(query.dtype)))
+    else:
+        attended = attend(query, keys, attention.v_proj(memory), _dropout(attention))
+    return attention.o_proj(attended)
+
+
+def _dropout(attention: Sam2VideoRoPEAttention) -> float:
+    return attention.dropout_p if attention.training else 0.0
+
+
+def is_noisy(module: nn.Module) -> bool:
+    """Say whether dropout acts anywhere in a module: of attention, or beside it, or of adapters."""
+    return any(
+        part.training and (getattr(part, "dropout_p", 0.0) or getattr(part, "p", 0.0))
+        for part in module.modules()
+        if isinstance(part, (nn.Dropout, Sam2VideoRoPEAttention))
+    )
+
+
+def rotate(
+    vectors: Float[Tensor, "batch tokens channels"], rotation: Complex[Tensor, "tokens pairs"]
+) -> Float[Tensor, "batch tokens channels"]:
+    """Apply RoPE: neighbouring channels are a complex number; computed in fp32 at least."""
+    exact = vectors.float() if vectors.dtype.itemsize < 4 else vectors
+    pairs = torch.view_as_complex(exact.unflatten(-1, (-1, 2)))
+    return torch.view_as_real(pairs * rotation).flatten(-2).to(vectors.dtype)
+
+
+def rotation_table(
+    network: Sam2VideoModel, height: int, width: int
+) -> Complex[Tensor, "tokens pairs"]:
+    """Return RoPE as complex numbers of length 1: the first half of the pairs turns with x."""
+    config = network.config
+    assert config.rope_parameters is not None
+    theta = config.rope_parameters["rope_theta"]
+    dtype = torch.complex128 if network.dtype == torch.float64 else torch.complex64
+    channels = config.memory_attention_hidden_size // config.memory_attention_downsample_rate
+    return _rotation_table(height, width, channels, theta, dtype, network.device)
+
+
+@lru_cache(maxsize=8)
+def _rotation_table(
+    height: int,
+    width: int,
+    channels: int,
+    theta: float,
+    dtype: torch.dtype,
+    device: torch.device,
+) -> Tensor:
+    with torch.inference_mode(False):
+        spatial = channels // 2
+        steps = torch.arange(0, spatial, 2, dtype=torch.float32, device=device) / spatial
+        frequencies = 1.0 / theta**steps
+        x = torch.arange(width, dtype=torch.float32, device=device)
+        y = torch.arange(height, dtype=torch.float32, device=device)
+        angles = torch.cat(
+            [
+                (x[None, :, None] * frequencies).expand(height, -1, -1),
+                (y[:, None, None] * frequencies).expand(-1, width, -1),
+            ],
+            dim=-1,
+        ).flatten(0, 1)
+        return torch.polar(torch.ones_like(angles), angles).to(dtype)
+
+
+def feature_positions(
+    network: Sam2VideoModel, embedding: Tensor
+) -> Float[Tensor, "tokens channels"]:
+    """Return the sine positions of the image features, in fp32 (half precision errs by 0.016)."""
+    encode = network.vision_encoder.neck.position_encoding
+    return _sine_positions(encode, *embedding.shape[1:], embedding.device)
+
+
+def memory_positions(
+    network: Sam2VideoModel, height: int, width: int
+) -> Float[Tensor, "tokens channels"]:
+    """Return the sine positions of one frame's spatial memory, in fp32."""
+    encode = network.memory_encoder.position_encoding
+    return _sine_positions(encode, network.mem_dim, height, width, network.device)
+
+
+@lru_cache(maxsize=8)
+def _sine_positions(
+    encode: nn.Module,
+    channels: int,
+    height: int,
+    width: int,
+    device: torch.device,
+) -> Tensor:
+    with torch.inference_mode(False):
+        shape = torch.Size((1, channels, height, width))
+        return rearrange(encode(shape, device, torch.float32), "1 c h w -> (h w) c")
