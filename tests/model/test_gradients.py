@@ -96,8 +96,8 @@ def test_every_parameter_around_memory_receives_a_gradient():
 def test_a_frozen_encoder_runs_without_a_graph_and_in_chunks():
     model = micro_model(["memory"]).train()
     chunks = []
-    model.network.vision_encoder.register_forward_hook(
-        lambda _, args, output: chunks.append((len(args[0]), output.fpn_hidden_states[0]))
+    model.network.vision_encoder.neck.convs[-1].register_forward_hook(
+        lambda _, __, output: chunks.append((len(output), output))
     )
     features = model.encode(noise(1, 11)[0].requires_grad_())
     assert [length for length, _ in chunks] == [8, 3]
