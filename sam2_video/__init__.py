@@ -1,17 +1,21 @@
 """Fine-tune the memory of SAM 2 on your own videos."""
 
+from os import PathLike
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from sam2_video.data.check import CheckReport
     from sam2_video.evaluation import Evaluation, evaluate
     from sam2_video.model.export import Exported, export
     from sam2_video.model.sam2 import SAM2Model
     from sam2_video.model.stream import ObjectPrompt, TrackedFrame
     from sam2_video.prediction import Prediction, PromptRequest, predict
     from sam2_video.scoring import score
+    from sam2_video.training.cache import CacheResult
     from sam2_video.training.run import TrainResult
 
 __all__ = [
+    "CheckReport",
     "Evaluation",
     "Exported",
     "ObjectPrompt",
@@ -20,6 +24,8 @@ __all__ = [
     "SAM2Model",
     "TrackedFrame",
     "TrainResult",
+    "cache",
+    "check",
     "evaluate",
     "export",
     "predict",
@@ -28,6 +34,7 @@ __all__ = [
 ]
 
 _HOMES = {
+    "CheckReport": "sam2_video.data.check",
     "Evaluation": "sam2_video.evaluation",
     "Exported": "sam2_video.model.export",
     "ObjectPrompt": "sam2_video.model.stream",
@@ -56,6 +63,54 @@ def train(**keywords: Any) -> "TrainResult":  # noqa: ANN401 (any setting)
     from sam2_video.training.run import train as run
 
     return run(config_from_keywords(**keywords))
+
+
+def check(
+    data: str | PathLike[str] | None = None,
+    *,
+    full: bool = False,
+    keep_index: bool = True,
+    num_processes: int | None = None,
+    **keywords: Any,  # noqa: ANN401 (any setting)
+) -> "CheckReport":
+    """Look at data before it is trained on; what is wrong there is found, not raised.
+
+    Args:
+        data: What holds the videos; or give `config`, a YAML file.
+        full: Decode every frame, instead of the header and the end of its file.
+        keep_index: Take what is known from the index in the user's cache, and write it there.
+        num_processes: That read; above 1 a script needs the usual `if __name__ == "__main__":`.
+        keywords: The configuration's keys, as `train` takes them.
+
+    Raises:
+        ValueError: unknown or wrong settings, all at once; no data are named.
+    """
+    from sam2_video.configuration import config_from_keywords
+    from sam2_video.data.check import inspect_data, summarise
+
+    if data is not None:
+        keywords["data_path"] = data
+    config = config_from_keywords(**keywords, ready_to_train=False)
+    inspection = inspect_data(
+        config.dataset,
+        config.seed,
+        full=full,
+        keep_index=keep_index,
+        num_processes=num_processes,
+    )
+    return summarise(inspection)
+
+
+def cache(*, deletes_stale: bool = False, **keywords: Any) -> "CacheResult":  # noqa: ANN401 (any setting)
+    """Fill the feature cache as the command line does; keywords are those of `train`.
+
+    Raises:
+        ValueError: unknown or wrong settings, all at once; an encoder that learns; no room.
+    """
+    from sam2_video.configuration import config_from_keywords
+    from sam2_video.training.cache import cache as run
+
+    return run(config_from_keywords(**keywords), deletes_stale=deletes_stale)
 
 
 def __getattr__(name: str) -> Any:  # noqa: ANN401 (whatever the name stands for)

@@ -38,6 +38,23 @@ def read_mask_image(
     Raises:
         ValueError: The file is truncated, not an 8-bit mask, or of another size.
     """
+    return _read_values(path, _load(path, size), colour_palette)
+
+
+def read_mask_areas(
+    path: Path, size: Size, colour_palette: Palette | None = None
+) -> dict[int, int]:
+    """Read how many pixels each object of a mask file has, in the order of their values.
+
+    The arguments and errors are those of `read_mask_image`.
+    """
+    image = _load(path, size)
+    if image.mode == "P":
+        return _count(image)
+    return mask_areas(_read_values(path, image, colour_palette))
+
+
+def _load(path: Path, size: Size) -> Image.Image:
     try:
         with Image.open(path) as image:
             image.load()
@@ -51,8 +68,16 @@ def read_mask_image(
             f"{path}: the mask is {image.height}x{image.width} (height x width) but its frame is "
             f"{height}x{width}; export masks at the size of the frames"
         )
+    return image
+
+
+def _read_values(
+    path: Path, image: Image.Image, colour_palette: Palette | None
+) -> UInt8[Tensor, "height width"]:
     if image.mode in ("1", "P", "L"):
-        return torch.from_numpy(np.array(image, dtype=np.uint8) // _grey_scale(path, image.mode))
+        values = np.array(image, dtype=np.uint8)
+        scale = _grey_scale(path, image.mode)
+        return torch.from_numpy(values if scale == 1 else values // scale)
     if image.mode in ("RGB", "RGBA"):
         return _read_colours(path, image, colour_palette)
     raise ValueError(
@@ -96,8 +121,18 @@ def _read_colours(
 
 def mask_object_ids(mask: UInt8[Tensor, "height width"]) -> tuple[int, ...]:
     """Return the objects of a mask: its values in order, without background and ignore."""
-    counts = Image.fromarray(mask.numpy()).histogram()
-    return tuple(value for value in range(1, IGNORE) if counts[value])
+    return tuple(mask_areas(mask))
+
+
+def mask_areas(mask: UInt8[Tensor, "height width"]) -> dict[int, int]:
+    """Return how many pixels each object of a mask has, in the order of their values."""
+    return _count(Image.fromarray(mask.numpy()))
+
+
+def _count(picture: Image.Image) -> dict[int, int]:
+    # what lies around all objects is most of a picture, and need not be counted
+    counts = picture.crop(picture.getbbox() or (0, 0, 0, 0)).histogram()
+    return {value: counts[value] for value in range(1, IGNORE) if counts[value]}
 
 
 def separate_objects(

@@ -5,6 +5,7 @@ All objects of all clips of a batch lie on one ragged `objects` axis; `object_cl
 clip each belongs, so no padding objects exist.
 """
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
@@ -26,6 +27,36 @@ class PromptKind(StrEnum):
 
 
 @dataclass(frozen=True)
+class FrameLevels:
+    """What an image encoder says of frames, from coarse to fine.
+
+    Its own pyramid, or, with `is_projected`, the finer two levels as the mask decoder takes them.
+    """
+
+    embedding: Float[Tensor, "images channels height width"]
+    half: Float[Tensor, "images half_channels height_2 width_2"]
+    quarter: Float[Tensor, "images quarter_channels height_4 width_4"]
+    is_projected: bool
+
+    @property
+    def levels(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Return the three levels."""
+        return self.embedding, self.half, self.quarter
+
+    def change(self, act: Callable[[Tensor], Tensor]) -> "FrameLevels":
+        """Return what becomes of each level."""
+        return FrameLevels(*(act(level) for level in self.levels), is_projected=self.is_projected)
+
+    @classmethod
+    def join(cls, parts: Sequence["FrameLevels"]) -> "FrameLevels":
+        """Return the frames of all parts, one part after another."""
+        if len(parts) == 1:
+            return parts[0]
+        levels = zip(*(part.levels for part in parts), strict=True)
+        return cls(*(torch.cat(level) for level in levels), is_projected=parts[0].is_projected)
+
+
+@dataclass(frozen=True)
 class Clip:
     """One training clip of one video as decoded: uint8, on the CPU, at its own size.
 
@@ -33,7 +64,9 @@ class Clip:
     `masks` holds 0 (background), 1 (the object) and 255 (ignore). Where `labelled` is False the
     frame says nothing about the object (no loss, no score); where it is True and the mask is
     empty, the object is absent. `prompt_frames[i]` is the first frame of the clip on which object
-    i is visible. Everything random about the clip's prompts is drawn from `seed`.
+    i is visible. Everything random about the clip's prompts is drawn from `seed`. Where `levels`
+    say what an encoder has made of the frames, `frames` have no pixels (height and width 0), and
+    `variant` is the geometry in which they were encoded (0 = as filmed).
     """
 
     video_id: str
@@ -44,16 +77,22 @@ class Clip:
     object_ids: tuple[int, ...]
     prompt_frames: tuple[int, ...]
     seed: int
+    levels: FrameLevels | None = None
+    variant: int | None = None
 
 
 @dataclass(frozen=True)
 class ClipSource:
-    """Where a clip came from: what a log line or an error needs to name it."""
+    """Where a clip came from: what a log line or an error needs to name it.
+
+    `variant` is that of a clip which was encoded beforehand.
+    """
 
     video_id: str
     frame_names: tuple[str, ...]
     object_ids: tuple[int, ...]
     seed: int
+    variant: int | None = None
 
 
 @dataclass(frozen=True)
@@ -61,6 +100,7 @@ class ClipBatch:
     """Several clips, uint8, each at its own size; resizing happens later, on the device.
 
     Clips of fewer frames than the longest are padded by repeating their last frame, unlabelled.
+    With `levels`, of the frames of all clips, clip by clip, `frames` have no pixels.
     """
 
     frames: tuple[UInt8[Tensor, "frames 3 _height _width"], ...]
@@ -69,6 +109,7 @@ class ClipBatch:
     object_clip: Int[Tensor, " objects"]
     prompt_frames: tuple[int, ...]
     sources: tuple[ClipSource, ...]
+    levels: FrameLevels | None = None
 
     @property
     def num_clips(self) -> int:
@@ -88,6 +129,8 @@ class ClipBatch:
             masks=tuple(x.to(device, non_blocking=non_blocking) for x in self.masks),
             labelled=self.labelled.to(device, non_blocking=non_blocking),
             object_clip=self.object_clip.to(device, non_blocking=non_blocking),
+            levels=self.levels
+            and self.levels.change(lambda level: level.to(device, non_blocking=non_blocking)),
         )
 
     def pin_memory(self) -> "ClipBatch":
@@ -98,6 +141,7 @@ class ClipBatch:
             masks=tuple(x.pin_memory() for x in self.masks),
             labelled=self.labelled.pin_memory(),
             object_clip=self.object_clip.pin_memory(),
+            levels=self.levels and self.levels.change(Tensor.pin_memory),
         )
 
 
@@ -105,15 +149,17 @@ class ClipBatch:
 class ModelClips:
     """A batch at the model's input size, on the model's device.
 
-    `pixels` are normalised RGB. `targets` holds 0, 1 and 255 like `Clip.masks`.
+    `pixels` are normalised RGB. `targets` holds 0, 1 and 255 like `Clip.masks`. Frames that were
+    encoded beforehand have no pixels but `levels`, those of all clips, clip by clip.
     """
 
-    pixels: Float[Tensor, "clips frames 3 height width"]
+    pixels: Float[Tensor, "clips frames 3 height width"] | None
     targets: UInt8[Tensor, "objects frames height width"]
     labelled: Bool[Tensor, "objects frames"]
     object_clip: Int[Tensor, " objects"]
     prompt_frames: tuple[int, ...]
     seeds: tuple[int, ...]
+    levels: FrameLevels | None = None
 
 
 @dataclass(frozen=True)

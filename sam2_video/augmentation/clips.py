@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Bool, UInt8
 from torch import Tensor
 
-from sam2_video.augmentation.geometry import Geometry, draw_geometry
+from sam2_video.augmentation.geometry import Geometry, draw_geometry, draw_variant
 from sam2_video.augmentation.look import change_look, draw_look
 from sam2_video.augmentation.presets import PRESETS, choose_strengths
 from sam2_video.augmentation.warp import shows_object, warp_frames, warp_masks
@@ -36,12 +36,12 @@ def augment_clips(clips: ModelClips, batch: ClipBatch, settings: AugmentationCon
     One geometry a clip. On frames that an object has left it is absent. One that is not in view on
     its prompt frame is prompted where it first is; one that is nowhere in view any more is
     unlabelled throughout, and so out of every loss. A clip that would lose all of its objects is
-    only flipped.
+    only flipped. Clips that were encoded beforehand keep what their variant shows.
 
     Args:
         clips: At the model's size.
         batch: What they were made from.
-        settings: What to change and how much.
+        settings: What to change and how much; of encoded clips, no colours.
     """
     strengths = choose_strengths(settings)
     if strengths == PRESETS["off"]:
@@ -49,18 +49,26 @@ def augment_clips(clips: ModelClips, batch: ClipBatch, settings: AugmentationCon
     seeds = [np.random.SeedSequence(seed, spawn_key=(STREAM,)).spawn(2) for seed in clips.seeds]
     geometries = [
         draw_geometry(np.random.default_rng(seed), strengths, (masks.shape[-2], masks.shape[-1]))
-        for (seed, _), masks in zip(seeds, batch.masks, strict=True)
+        if source.variant is None
+        else draw_variant(
+            source.video_id, source.variant, strengths, (masks.shape[-2], masks.shape[-1])
+        )
+        for (seed, _), masks, source in zip(seeds, batch.masks, batch.sources, strict=True)
     ]
+    is_fixed = [source.variant is not None for source in batch.sources]
     looks = [draw_look(seed, strengths, batch.num_frames) for _, seed in seeds]
     counts = [len(source.object_ids) for source in batch.sources]
-    moved, prompt_frames = _move_objects(clips, counts, geometries)
-    pixels = [
-        change_look(look, warp_frames(one.geometry, frames))
-        for one, look, frames in zip(moved, looks, clips.pixels, strict=True)
-    ]
+    moved, prompt_frames = _move_objects(clips, counts, geometries, is_fixed)
+    pixels = None
+    if clips.pixels is not None:
+        changed = [
+            change_look(look, warp_frames(one.geometry, frames))
+            for one, look, frames in zip(moved, looks, clips.pixels, strict=True)
+        ]
+        pixels = torch.stack(changed)
     return replace(
         clips,
-        pixels=torch.stack(pixels),
+        pixels=pixels,
         targets=torch.cat([one.masks for one in moved]),
         labelled=torch.cat([one.labelled for one in moved]),
         prompt_frames=prompt_frames,
@@ -68,9 +76,15 @@ def augment_clips(clips: ModelClips, batch: ClipBatch, settings: AugmentationCon
 
 
 def _move_objects(
-    clips: ModelClips, counts: Sequence[int], geometries: Sequence[Geometry]
+    clips: ModelClips,
+    counts: Sequence[int],
+    geometries: Sequence[Geometry],
+    is_fixed: Sequence[bool],
 ) -> tuple[list[_Moved], tuple[int, ...]]:
-    """Move the objects of all clips, of which there are `counts`, and say where to prompt them."""
+    """Move the objects of all clips, of which there are `counts`, and say where to prompt them.
+
+    A fixed geometry is that of frames that were encoded with it, and stays.
+    """
     given = list(zip(clips.targets.split(counts), clips.labelled.split(counts), strict=True))
     moved = [_move(geometry, *one) for geometry, one in zip(geometries, given, strict=True)]
     is_shown = torch.cat([one.is_shown for one in moved]).tolist()
@@ -80,12 +94,21 @@ def _move_objects(
         first, end = end, end + counts[number]
         if geometry.to_source is None:
             continue
-        if not any(any(row) for row in is_shown[first:end]):
+        if not any(any(row) for row in is_shown[first:end]) and not is_fixed[number]:
             moved[number] = _move(geometry.flips_only, *given[number])
             continue
         for row in range(first, end):
             prompt_frames[row] = _prompt_frame(is_shown[row], prompt_frames[row])
     return moved, tuple(prompt_frames)
+
+
+def keeps_an_object(
+    geometry: Geometry,
+    masks: UInt8[Tensor, "objects frames height width"],
+    labelled: Bool[Tensor, "objects frames"],
+) -> bool:
+    """Say whether a geometry leaves any object of a clip in view, where it is labelled."""
+    return geometry.to_source is None or bool(_move(geometry, masks, labelled).is_shown.any())
 
 
 def _prompt_frame(is_shown: Sequence[bool], before: int) -> int:

@@ -1,5 +1,6 @@
 """Draw where the pixels of an augmented clip come from: flips, affine map and crop as one."""
 
+import hashlib
 import math
 from dataclasses import dataclass, replace
 
@@ -66,6 +67,21 @@ def draw_geometry(
         zoom_in, centre = _crop(strengths.crop, numbers[5], signed[6], signed[7], signed[8])
         to_source = np.column_stack([backward * zoom_in, backward @ (centre - shift)])
     return Geometry(flip_x < strengths.horizontal_flip, flip_y < strengths.vertical_flip, to_source)
+
+
+def draw_variant(
+    video_id: str, variant: int, strengths: Strengths, size: tuple[int, int]
+) -> Geometry:
+    """Return one of the fixed geometries in which a video is encoded beforehand.
+
+    They depend on the video's name alone, so that runs with other seeds can share them. Variant 0
+    changes nothing: no object can be out of its view.
+    """
+    if variant == 0:
+        return Geometry(has_horizontal_flip=False, has_vertical_flip=False, to_source=None)
+    name = hashlib.sha256(video_id.encode("utf-8", "surrogateescape")).digest()
+    generator = np.random.default_rng([int.from_bytes(name[:8], "little"), variant])
+    return draw_geometry(generator, strengths, size)
 
 
 def _turn_shear_zoom(turn: float, slant: float, zoom: float) -> Linear:

@@ -9,7 +9,9 @@ from sam2_video.configuration import nearest
 
 VERBS = {
     "train": "fine-tune on your videos; `train --create-config` writes every setting",
+    "check": "look at data before training: what is there, what is wrong with it, the way out",
     "evaluate": "score a checkpoint on a data set: J&F of whole videos, tracked from prompts",
+    "cache": "encode the training frames once, so that training reads no image",
     "export": "write a checkpoint as Meta, transformers or other tools read it",
     "score": "score predicted masks against true ones: J&F, J, F, without a model",
     "predict": "track what you point at through a video: masks, a movie, a contact sheet",

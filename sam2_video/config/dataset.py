@@ -7,7 +7,7 @@ from typing import Literal
 
 from sam2_video.config.setting import setting
 
-Format = Literal["auto", "video_directory", "davis", "objects", "sav", "coco", "images"]
+Format = Literal["auto", "video_directory", "davis", "objects", "sav", "coco", "ytvis", "images"]
 StillImages = Literal["repeat", "motion", "single"]
 PLACES = ("data_path", "masks_path", "val_path", "val_masks_path", "colour_palette")
 """What a data set of `more` never takes from the section: where its data lie."""
@@ -106,6 +106,19 @@ class DatasetConfig:
     )
     colour_palette: list[list[int]] | None = setting(
         None, "[[r, g, b], ...]: RGB masks are read as objects 1, 2, ... by these colours"
+    )
+    feature_cache: str | None = setting(
+        None,
+        "a folder: what a frozen image encoder says of the training frames is kept there, and no "
+        "step computes it again; null = no cache",
+    )
+    feature_cache_dtype: Literal["bf16", "fp32"] = setting(
+        "bf16", "how it is stored; fp32 is twice as large and exact"
+    )
+    feature_cache_variants: int = setting(
+        1,
+        "in how many geometries each video is stored: itself, and the rest as augmentation draws",
+        ge=1,
     )
     more: list[MoreData] = setting(
         [], "[{data_path: ..., weight: 2.0}, ...]: data sets beside this one; see docs/data.md"

@@ -51,7 +51,7 @@ class TrainerConfig:
     min_lr_fraction: float = setting(0.01, "the cosine ends at this share of lr", ge=0, le=1)
     gradient_clip: float = setting(1.0, "largest norm of the gradient; 0 = no clipping", ge=0)
     accumulate: int = setting(1, "batches whose gradients are added before a step", ge=1)
-    activation_checkpointing: Literal["none", "clicks", "frames"] = setting(
+    activation_checkpointing: Literal["none", "clicks", "cheap", "frames"] = setting(
         "none",
         "compute clicks, or all of a frame, a second time in place of keeping it: slower, smaller",
     )

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from sam2_video.config import LossConfig, TrainConfig, TrainerConfig, every_set
 from sam2_video.configuration.data_checks import check_data_values, named_paths
+from sam2_video.configuration.feature_cache_checks import check_feature_cache
 from sam2_video.configuration.problems import Problem, shown
 
 _WEIGHT_SUFFIXES = (".pt", ".pth", ".ckpt", ".bin", ".safetensors", ".tar", ".zip")
@@ -15,6 +16,7 @@ _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
 def check_values(config: TrainConfig) -> Iterator[Problem]:
     """Yield what is wrong with values that are each of the right type."""
     yield from check_data_values(config.dataset)
+    yield from check_feature_cache(config)
     if not config.model.trainable_modules and not config.lora.modules:
         yield _problem(
             "model.trainable_modules",

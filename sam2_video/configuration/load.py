@@ -44,9 +44,11 @@ def load_config(
 
 def config_from_keywords(
     config: str | os.PathLike[str] | None = None,
+    *,
+    ready_to_train: bool = True,
     **keywords: Any,  # noqa: ANN401 (any setting)
 ) -> TrainConfig:
-    """Load a configuration that can train, from the keywords of `sam2_video.train`.
+    """Load a configuration from the keywords of `sam2_video.train`, by default one that can train.
 
     A keyword is a key (`max_epochs=50`), a section (`trainer={"lr": 1e-4}`), or one of `data`,
     `checkpoint` and `out`; `config` is a YAML file below them.
@@ -74,7 +76,7 @@ def config_from_keywords(
             given[path] = Entry(_plain(value), _PYTHON)
         else:
             problems.append(_unknown(name, _PYTHON, [*by_name, *SECTIONS]))
-    return resolve(entries | given, problems, ready_to_train=True)
+    return resolve(entries | given, problems, ready_to_train=ready_to_train)
 
 
 def resolve(

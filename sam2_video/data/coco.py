@@ -20,7 +20,7 @@ IDENTITY_KEYS = ("track_id", "instance_id", "object_id")
 
 def is_coco(path: Path) -> bool:
     """Say whether a JSON file holds `images` and `annotations`."""
-    content = _load(path)
+    content = read_json(path)
     return isinstance(content, dict) and {"images", "annotations"} <= content.keys()
 
 
@@ -56,6 +56,8 @@ def open_coco(
             if problems is None:
                 raise
             problems[name] = str(error)
+    for video in videos:
+        video.objects_are_categories = key == "category_id"
     ids = [video.video_id for video in videos]
     if len(set(ids)) < len(ids):
         double = next(name for name in ids if ids.count(name) > 1)
@@ -94,7 +96,7 @@ def open_coco_images(
 
 
 def _load_coco(json_path: Path) -> dict[str, Any]:
-    content = _load(json_path)
+    content = read_json(json_path)
     if not isinstance(content, dict) or not {"images", "annotations"} <= content.keys():
         raise ValueError(
             f"{json_path}: no COCO file: `images` and `annotations` are missing; export as COCO "
@@ -119,7 +121,12 @@ def _check_ids(json_path: Path, images: Sequence[Record]) -> None:
         ids.add(image["id"])
 
 
-def _load(json_path: Path) -> object:
+def read_json(json_path: Path) -> object:
+    """Return what a JSON file holds.
+
+    Raises:
+        ValueError: it is no JSON.
+    """
     try:
         return json.loads(json_path.read_text(encoding="utf-8"))
     except ValueError as error:
@@ -222,17 +229,17 @@ def _open_video(
                 f"{image['width']} (height x width) but {images[0]['file_name']} is {size[0]}x"
                 f"{size[1]}; all frames of a video must have one size: split the video"
             )
-    paths = [_image_path(json_path, root, image["file_name"]) for image in images]
+    paths = [image_path(json_path, root, image["file_name"]) for image in images]
     stems = [path.stem for path in paths]
     if len(set(stems)) < len(stems):
         stems = [str(path.relative_to(root).with_suffix("")) for path in paths]
     frame_regions = {
         index: regions[image["id"]] for index, image in enumerate(images) if image["id"] in regions
     }
-    return CocoVideo(name, paths, stems, size, frame_regions)
+    return CocoVideo(name, paths, stems, size, frame_regions, json_path)
 
 
-def _image_path(json_path: Path, root: Path, file_name: str) -> Path:
+def image_path(json_path: Path, root: Path, file_name: str) -> Path:
     """Return the path of an image, which must exist and must not leave the images' folder."""
     # The Windows reading of a path takes both kinds of slashes, and knows drives.
     pure = PureWindowsPath(file_name)

@@ -1,6 +1,7 @@
 """A video whose objects are annotations of a COCO file."""
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -29,6 +30,9 @@ class CocoVideo(Video):
     object, except on the object's own pixels.
     """
 
+    objects_are_categories = False
+    """The file tells no objects apart: all regions of a category are one."""
+
     def __init__(
         self,
         video_id: str,
@@ -36,9 +40,26 @@ class CocoVideo(Video):
         frame_names: Sequence[str],
         size: tuple[int, int],
         regions: Mapping[int, Sequence[Region]],
+        json_path: Path | None = None,
     ) -> None:
         super().__init__(video_id, ImageFiles(frame_paths, size), frame_names)
         self._regions = regions
+        self._json_path = json_path
+
+    @property
+    def declared_ids(self) -> tuple[int, ...]:
+        """Objects that have an annotation."""
+        regions = (region for listed in self._regions.values() for region in listed)
+        return tuple(sorted({one.object_id for one in regions if one.object_id is not None}))
+
+    def annotation_sources(self) -> Iterable[str]:
+        """Return the COCO file."""
+        return () if self._json_path is None else (str(self._json_path),)
+
+    def count_regions(self, index: int) -> Mapping[int, int]:
+        """Return how many regions each object has on an image."""
+        listed = self._regions.get(index, ())
+        return Counter(one.object_id for one in listed if one.object_id is not None)
 
     def is_labelled(self, index: int, object_id: int | None = None) -> bool:
         """Say that the image is listed: an object without an annotation on it is absent."""

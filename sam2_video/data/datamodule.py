@@ -1,7 +1,7 @@
 """Hand the configured videos to Lightning: clips to train on, whole videos to validate on."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from lightning.pytorch import LightningDataModule
@@ -9,6 +9,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from sam2_video.config import DatasetConfig
 from sam2_video.data.dataset import ClipDataset, ClipSet
+from sam2_video.data.encoded import EncodedVideo
 from sam2_video.data.loader import ClipLoader, EpochSampler
 from sam2_video.data.sets import DataSet, open_sets
 from sam2_video.data.video import Video
@@ -35,6 +36,7 @@ def _choose_evenly(videos: Sequence[Video], count: int | None) -> Sequence[Video
 class ClipDataModule(LightningDataModule):
     """Open, split and load the data of a run.
 
+    Training clips of the videos in `encoded`, by name, come without images, from a feature cache.
     The loader has its own distributed sampler: the Trainer needs `use_distributed_sampler=False`.
 
     Args:
@@ -60,6 +62,7 @@ class ClipDataModule(LightningDataModule):
         self.sets: Sequence[DataSet] = ()
         self.train_videos: Sequence[Video] = ()
         self.val_videos: Sequence[Video] = ()
+        self.encoded: Mapping[str, EncodedVideo] = {}
 
     def setup(self, stage: str | None = None) -> None:
         """Open the videos and split them; calling it again changes nothing."""
@@ -80,6 +83,7 @@ class ClipDataModule(LightningDataModule):
             self.seed,
             (height, width),
             max_epochs=trainer.max_epochs if trainer and trainer.max_epochs else 1,
+            encoded=self.encoded,
         )
         rank, world_size = (trainer.global_rank, trainer.world_size) if trainer else (0, 1)
         assert config.batch_size != "auto", "chosen before training starts"

@@ -1,7 +1,7 @@
 """Clips of videos as a torch data set whose items are named by (epoch, index)."""
 
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import accumulate
 
@@ -10,6 +10,7 @@ import torch
 from jaxtyping import Int
 from torch.utils.data import Dataset
 
+from sam2_video.data.encoded import EncodedVideo
 from sam2_video.data.motion import draw_motion, move_image, move_masks
 from sam2_video.data.paste import draw_donor, paste_objects
 from sam2_video.data.sampling import ClipPlan, ClipSettings, branches, draw_clip
@@ -17,16 +18,27 @@ from sam2_video.data.video import Video
 from sam2_video.structures import OBJECT, Clip
 
 
-def read_clip(video: Video, plan: ClipPlan, decode_size: tuple[int, int] | None = None) -> Clip:
+def read_clip(
+    video: Video,
+    plan: ClipPlan,
+    decode_size: tuple[int, int] | None = None,
+    *,
+    has_frames: bool = True,
+) -> Clip:
     """Read the frames and the chosen objects of a clip; a frame that comes twice is read once.
 
     Args:
         video: The video.
         plan: Frames and objects.
         decode_size: Height and width at which frames are used: decoding may stop near it.
+        has_frames: Read frames; without, they have no pixels.
     """
+    none = torch.zeros((3, 0, 0), dtype=torch.uint8)
     # in order, which a video file is decoded in
-    frames = {i: video.read_frame(i, decode_size) for i in sorted(set(plan.frames))}
+    frames = {
+        i: video.read_frame(i, decode_size) if has_frames else none
+        for i in sorted(set(plan.frames))
+    }
     empty = torch.zeros((len(plan.object_ids), *video.size), dtype=torch.uint8)
     masks = {
         i: video.read_masks(i, plan.object_ids) if video.is_labelled(i) else empty for i in frames
@@ -84,6 +96,7 @@ class ClipDataset(Dataset[Clip]):
         seed: Of all that is drawn.
         decode_size: Height and width at which frames are used: decoding may stop near it.
         max_epochs: Of the training, whose progress a schedule of strides follows.
+        encoded: Videos whose frames are encoded beforehand, by name: their images are not read.
     """
 
     def __init__(
@@ -92,11 +105,13 @@ class ClipDataset(Dataset[Clip]):
         seed: int,
         decode_size: tuple[int, int] | None = None,
         max_epochs: int = 1,
+        encoded: Mapping[str, EncodedVideo] | None = None,
     ) -> None:
         self.sets = tuple(sets)
         self.seed = seed
         self.decode_size = decode_size
         self.max_epochs = max_epochs
+        self.encoded = {} if encoded is None else encoded
         self._orders = [one.shuffled(seed) for one in self.sets]
         self._ends = list(accumulate(one.num_clips for one in self.sets))
 
@@ -113,6 +128,10 @@ class ClipDataset(Dataset[Clip]):
         progress = epoch / self.max_epochs
         sequence = np.random.SeedSequence([self.seed, epoch, index])
         plan = draw_clip(one.videos[own], one.settings, sequence, progress)
+        encoded = self.encoded.get(one.videos[own].video_id)
+        if encoded is not None:
+            clip = read_clip(one.videos[own], plan, has_frames=False)
+            return encoded.put_in(clip, plan, sequence)
         clip = read_clip(one.videos[own], plan, self.decode_size)
         if not one.settings.paste_probability:
             return clip

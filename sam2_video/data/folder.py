@@ -1,6 +1,6 @@
 """A video whose masks are files: label maps, one a frame, or those of each object in a folder."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from jaxtyping import UInt8
@@ -10,9 +10,10 @@ from sam2_video.data.frames import list_images, warn_unread
 from sam2_video.data.mask_folder import MaskFolder, open_masks
 from sam2_video.data.meta_json import VideoMeta
 from sam2_video.data.object_folders import ObjectFoldersVideo
+from sam2_video.data.packed import FilePaths
 from sam2_video.data.source import FrameSource, ImageFiles
 from sam2_video.data.video import Problems, Video
-from sam2_video.masks import Palette, mask_object_ids, read_mask_image, separate_objects
+from sam2_video.masks import Palette, read_mask_areas, read_mask_image, separate_objects
 
 
 class FolderVideo(Video):
@@ -32,7 +33,7 @@ class FolderVideo(Video):
         meta: VideoMeta | None = None,
     ) -> None:
         super().__init__(video_id, frames, frame_names)
-        self._mask_paths = tuple(mask_paths)
+        self._mask_paths = FilePaths(mask_paths)
         self._colour_palette = colour_palette
         self._listed = {} if meta is None else meta.frames
         if meta is not None:
@@ -40,14 +41,21 @@ class FolderVideo(Video):
 
     def is_labelled(self, index: int, object_id: int | None = None) -> bool:
         """Say whether the frame has a mask file, and whether it speaks of the object."""
-        if self._mask_paths[index] is None:
+        if not self._mask_paths.has(index):
             return False
         if object_id is None or self.frame_names[index] not in self._listed.get(object_id, ()):
             return True
         return object_id in self.visible_objects(index)
 
+    def annotation_sources(self) -> Iterable[str]:
+        """Return the mask files, and the colours that are read from them."""
+        return (*self._mask_paths.present(), repr(self._colour_palette))
+
     def _read_visible(self, index: int) -> tuple[int, ...]:
-        return mask_object_ids(self._read_mask(index))
+        return tuple(self._read_areas(index))
+
+    def _read_areas(self, index: int) -> dict[int, int]:
+        return read_mask_areas(self._mask_paths[index], self.size, self._colour_palette)
 
     def _read_masks(
         self, index: int, object_ids: Sequence[int]
@@ -55,9 +63,7 @@ class FolderVideo(Video):
         return separate_objects(self._read_mask(index), object_ids)
 
     def _read_mask(self, index: int) -> UInt8[Tensor, "height width"]:
-        path = self._mask_paths[index]
-        assert path is not None
-        return read_mask_image(path, self.size, self._colour_palette)
+        return read_mask_image(self._mask_paths[index], self.size, self._colour_palette)
 
 
 def open_folder_videos(

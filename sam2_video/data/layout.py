@@ -10,6 +10,7 @@ from sam2_video.config.dataset import Format
 from sam2_video.data.coco import open_coco, open_coco_images
 from sam2_video.data.davis import is_davis, open_davis
 from sam2_video.data.directory import open_video_directory
+from sam2_video.data.index import index_path, recall
 from sam2_video.data.recognise import Layout, find_coco, recognise_layout
 from sam2_video.data.sav import open_sav
 from sam2_video.data.stills import open_images
@@ -36,19 +37,29 @@ def open_dataset(
     """
     path = Path(data_path).expanduser()
     masks = Path(masks_path).expanduser() if masks_path is not None else None
-    if format == "auto":
-        layout = recognise_layout(path, masks)
-    elif not path.exists():
-        raise FileNotFoundError(f"{path}: does not exist; correct dataset.data_path")
-    else:
-        layout = Layout(format, "dataset.format says so", path, "certain")
+    layout = choose_layout(path, masks, format)
     videos = _OPENERS[layout.name](_Wanted(layout.path, masks, colour_palette, problems))
     frames = sum(video.num_frames for video in videos)
+    recall(videos, index_path(path, masks, layout.name))
     logger.info(
         f"{path}: layout {layout.name} ({layout.sureness}: {layout.reason}): {len(videos)} videos, "
         f"{frames} frames{_name_objects(videos)}"
     )
     return videos
+
+
+def choose_layout(path: Path, masks: Path | None, format: Format) -> Layout:
+    """Return the layout that is named, or that is recognised for `auto`.
+
+    Raises:
+        FileNotFoundError: there is nothing at the path, or no masks beside it.
+        ValueError: it is nothing that can be read, or several data sets at once.
+    """
+    if format == "auto":
+        return recognise_layout(path, masks)
+    if not path.exists():
+        raise FileNotFoundError(f"{path}: does not exist; correct dataset.data_path")
+    return Layout(format, "dataset.format says so", path, "certain")
 
 
 @dataclass(frozen=True)

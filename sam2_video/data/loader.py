@@ -11,6 +11,7 @@ from torch.utils.data import DataLoader, Sampler
 
 from sam2_video.data.collate import collate_clips
 from sam2_video.data.dataset import ClipDataset
+from sam2_video.data.timing import TimedClips
 from sam2_video.structures import ClipBatch
 
 
@@ -73,8 +74,9 @@ class ClipLoader(DataLoader[ClipBatch]):
             # OpenCV's threads do not survive the fork, and a process that ends them there, as
             # `_init_worker` would, waits for ever
             cv2.setNumThreads(1)
+        self._timed = TimedClips(dataset)
         super().__init__(
-            dataset,  # pyright: ignore[reportArgumentType]  # collating turns Clip into ClipBatch
+            self._timed,  # pyright: ignore[reportArgumentType]  # collated: Clip to ClipBatch
             batch_size=batch_size,
             sampler=sampler,
             num_workers=num_workers,
@@ -95,6 +97,15 @@ class ClipLoader(DataLoader[ClipBatch]):
         """
         self._epoch_sampler.first = self._batches_done() * (self.batch_size or 1)
         yield from super().__iter__()
+
+    @property
+    def clips_per_second(self) -> float | None:
+        """Return the clips that all loading processes together read in a second, kept busy.
+
+        None before the first clip.
+        """
+        speed = self._timed.clips_per_second
+        return None if speed is None else speed * max(self.num_workers, 1)
 
     def state_dict(self) -> dict[str, Any]:
         """Return what the order depends on; the position itself is the training loop's."""

@@ -4,7 +4,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from sam2_video.data.frames import has_images, list_images, natural_key, visible_entries
+from sam2_video.data.frames import (
+    has_images,
+    list_images,
+    natural_key,
+    visible_entries,
+    warn_unread,
+)
 
 Key = int | str
 """An object: a label, or the name of its folder (as a number where it is one)."""
@@ -30,8 +36,9 @@ class MaskFolder:
     @property
     def by_frame(self) -> dict[str, Path]:
         """Return a file of each annotated frame, in natural order."""
+        if not self.objects:
+            return dict(self.labels)
         found = {stem: path for files in self.objects.values() for stem, path in files.items()}
-        found |= self.labels
         return {stem: found[stem] for stem in sorted(found, key=natural_key)}
 
 
@@ -56,6 +63,8 @@ def open_masks(path: Path) -> MaskFolder:
             f"{path}: no masks in this folder (found {shown}); expected VIDEO/*.png or "
             "VIDEO/OBJECT/*.png: add them, or remove the folder"
         )
+    strays = [entry for entry in entries if not entry.is_dir()]
+    warn_unread(path, strays, "a folder for each object")
     objects: dict[Key, Mapping[str, Path]] = {}
     names: dict[Key, str] = {}
     for folder in folders:

@@ -1,7 +1,7 @@
 """A video whose objects are the masklets of SA-V's JSON files."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -82,6 +82,15 @@ class MaskletVideo(Video):
     ) -> None:
         super().__init__(video_id, frames, frame_names)
         self._files = tuple(files)
+
+    @property
+    def declared_ids(self) -> tuple[int, ...]:
+        """Objects that have a masklet."""
+        return tuple(sorted({name for file in self._files for name in file.object_ids}))
+
+    def annotation_sources(self) -> Iterable[str]:
+        """Return the files of masklets."""
+        return (str(file.path) for file in self._files)
 
     def is_labelled(self, index: int, object_id: int | None = None) -> bool:
         """Say whether the frame is annotated: its masklets are visible there, or absent."""

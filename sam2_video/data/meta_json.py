@@ -37,9 +37,13 @@ def read_meta(root: Path) -> dict[str, VideoMeta]:
                     f"{path}: no valid JSON ({error}); copy the file again, or remove it"
                 ) from error
             videos = content.get("videos") if isinstance(content, dict) else None
-            if isinstance(videos, dict) and any("objects" in video for video in videos.values()):
+            if isinstance(videos, dict) and any(map(_has_objects, videos.values())):
                 return {name: _read_video(path, name, one) for name, one in videos.items()}
     return {}
+
+
+def _has_objects(video: object) -> bool:
+    return isinstance(video, dict) and "objects" in video
 
 
 def _read_video(path: Path, name: str, video: Any) -> VideoMeta:  # noqa: ANN401 (JSON)

@@ -1,12 +1,13 @@
 """A video whose masks are files in a folder for each object, which may overlap."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import torch
 from jaxtyping import Bool, UInt8
 from torch import Tensor
 
 from sam2_video.data.mask_folder import MaskFolder
+from sam2_video.data.packed import FilePaths
 from sam2_video.data.source import FrameSource
 from sam2_video.data.video import Video
 from sam2_video.masks import read_mask_image
@@ -30,20 +31,35 @@ class ObjectFoldersVideo(Video):
             key: key if are_numbers and isinstance(key, int) else row
             for row, key in enumerate(masks.objects, start=1)
         }
-        self._files = {numbers[key]: files for key, files in masks.objects.items()}
+        self._files = {
+            numbers[key]: FilePaths([files.get(name) for name in self.frame_names])
+            for key, files in masks.objects.items()
+        }
         if not are_numbers:
             self.object_names = {numbers[key]: masks.name_of(key) for key in masks.objects}
 
     def is_labelled(self, index: int, object_id: int | None = None) -> bool:
         """Say whether the frame has a file of the object, or of any."""
-        name = self.frame_names[index]
         if object_id is not None:
-            return name in self._files.get(object_id, ())
-        return any(name in files for files in self._files.values())
+            return object_id in self._files and self._files[object_id].has(index)
+        return any(files.has(index) for files in self._files.values())
+
+    @property
+    def declared_ids(self) -> tuple[int, ...]:
+        """Objects that have a folder."""
+        return tuple(sorted(self._files))
+
+    def annotation_sources(self) -> Iterable[str]:
+        """Return the mask files."""
+        return (path for files in self._files.values() for path in files.present())
 
     def _read_visible(self, index: int) -> tuple[int, ...]:
-        labelled = (key for key in self._files if self.is_labelled(index, key))
-        return tuple(sorted(key for key in labelled if self._read_mask(index, key).any()))
+        return tuple(self._read_areas(index))
+
+    def _read_areas(self, index: int) -> dict[int, int]:
+        labelled = (key for key in sorted(self._files) if self.is_labelled(index, key))
+        areas = {key: int(self._read_mask(index, key).sum()) for key in labelled}
+        return {key: area for key, area in areas.items() if area}
 
     def _read_masks(
         self, index: int, object_ids: Sequence[int]
@@ -55,7 +71,7 @@ class ObjectFoldersVideo(Video):
         return masks
 
     def _read_mask(self, index: int, object_id: int) -> Bool[Tensor, "height width"]:
-        path = self._files[object_id][self.frame_names[index]]
+        path = self._files[object_id][index]
         values = read_mask_image(path, self.size)
         mask = values != BACKGROUND
         if (mask & (values != values.max())).any():

@@ -40,7 +40,10 @@ def recognise_layout(data_path: Path, masks_path: Path | None = None) -> Layout:
     if found is not None:
         return found
     parts = [data_path / name for name in PARTS if (data_path / name).is_dir()]
-    parts = [part for part in parts if next(_recognise_folder(part, masks_path), None)]
+    # a part of frames without masks, such as a test set, must not hide the others
+    parts = [
+        one for one in parts if is_davis(one) or next(_recognise_folder(one, masks_path), None)
+    ]
     if parts:
         names = ", ".join(part.name for part in parts)
         raise ValueError(

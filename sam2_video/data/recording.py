@@ -2,6 +2,7 @@
 
 import os
 from collections import OrderedDict
+from collections.abc import Iterable
 from functools import cached_property
 from pathlib import Path
 from threading import Lock
@@ -48,6 +49,10 @@ class Recording(FrameSource):
                 f"{size[0]}x{size[1]}; they belong to another version of the video"
             )
         return index
+
+    def files(self) -> Iterable[str]:
+        """Return the video file."""
+        return (str(self.path),)
 
     def __len__(self) -> int:
         return self._num_frames or self._index.num_frames

@@ -43,7 +43,7 @@ def open_sets(config: DatasetConfig, seed: int) -> tuple[DataSet, ...]:
     for number, (one, weight) in enumerate(every_set(config)):
         train, validation = _open_split(one, seed, number, has_val_path=config.val_path is not None)
         clips_per_video = weight * one.clips_per_video
-        found = DataSet(train, validation, _settings(one), clips_per_video)
+        found = DataSet(train, validation, clip_settings(one), clips_per_video)
         _name_apart(found, opened, one, number)
         _warn_of_untaught(found)
         if config.more:
@@ -55,7 +55,8 @@ def open_sets(config: DatasetConfig, seed: int) -> tuple[DataSet, ...]:
     return tuple(opened)
 
 
-def _settings(config: DatasetConfig) -> ClipSettings:
+def clip_settings(config: DatasetConfig) -> ClipSettings:
+    """Return how clips of a data set are cut."""
     stride = config.frame_stride
     low, high = (stride, stride) if isinstance(stride, int) else stride
     return ClipSettings(
@@ -83,6 +84,25 @@ def _open_split(config: DatasetConfig, seed: int, number: int, *, has_val_path: 
     videos = _open(config, config.data_path, config.masks_path)
     if config.val_path is not None:
         return tuple(videos), tuple(_open(config, config.val_path, config.val_masks_path))
+    return divide(videos, config, seed, number, has_val_path=has_val_path)
+
+
+def divide(
+    videos: Sequence[Video], config: DatasetConfig, seed: int, number: int, *, has_val_path: bool
+) -> Split:
+    """Hold out what a data set without a `val_path` of its own is validated on.
+
+    Args:
+        videos: Those that show an object.
+        config: Of the data set.
+        seed: Of the split.
+        number: 0 for the section's own.
+        has_val_path: The section names its validation videos, so none of `more` are split off.
+
+    Raises:
+        ValueError: the videos, or the lists of the data, leave nothing on one side.
+    """
+    assert config.data_path is not None
     if has_val_path or config.val_fraction == 0:
         return tuple(videos), ()
     if config.split == "auto" and config.format in ("auto", "davis"):

@@ -1,7 +1,7 @@
 """Where the frames of a video come from: image files, a video file, or a stack of arrays."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import cached_property
 from pathlib import Path
 
@@ -9,6 +9,7 @@ from jaxtyping import UInt8
 from torch import Tensor
 
 from sam2_video.data.frames import read_rgb, read_size
+from sam2_video.data.packed import FilePaths
 
 
 class FrameSource(ABC):
@@ -28,6 +29,10 @@ class FrameSource(ABC):
             raise IndexError(f"got frame {index}; expected 0 to {len(self) - 1}")
         return self.read(index % len(self))
 
+    def files(self) -> Iterable[str]:
+        """Return the files that the frames are read from."""
+        return ()
+
     @property
     @abstractmethod
     def size(self) -> tuple[int, int]:
@@ -44,11 +49,15 @@ class ImageFiles(FrameSource, Sequence[Tensor]):
     """Image files, a file a frame, of the size given or else of the first one's."""
 
     def __init__(self, paths: Sequence[Path], size: tuple[int, int] | None = None) -> None:
-        self.paths = tuple(paths)
+        self.paths = FilePaths(paths)
         self._given_size = size
 
     def __len__(self) -> int:
         return len(self.paths)
+
+    def files(self) -> Iterable[str]:
+        """Return the image files, in the order of the frames."""
+        return self.paths.present()
 
     @cached_property
     def size(self) -> tuple[int, int]:  # pyright: ignore[reportIncompatibleMethodOverride]

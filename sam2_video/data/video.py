@@ -1,17 +1,22 @@
 """The one interface through which everything else sees a video: frames and objects, read lazily."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from types import MappingProxyType
 
-from jaxtyping import UInt8
+import numpy as np
+from jaxtyping import Int32, UInt8
 from torch import Tensor
 
+from sam2_video.data.packed import Names, Numbers
 from sam2_video.data.source import FrameSource
+from sam2_video.structures import OBJECT
 
 Problems = dict[str, str]
 """Videos that could not be opened, by name, and why, in a line."""
+UNKNOWN = -1
+"""Which objects a frame shows has not been found out."""
 
 
 class Video(ABC):
@@ -27,8 +32,10 @@ class Video(ABC):
     def __init__(self, video_id: str, frames: FrameSource, frame_names: Sequence[str]) -> None:
         self.video_id = video_id
         self.frames = frames
-        self.frame_names = tuple(frame_names)
-        self._visible: dict[int, tuple[int, ...]] = {}
+        self.frame_names = Names(frame_names)
+        # frames mostly show one of few sets of objects: a number a frame says which
+        self._shown = np.full(len(self.frame_names), UNKNOWN, dtype=np.int32)
+        self._sets: list[tuple[int, ...]] = []
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.video_id!r}, {self.num_frames} frames)"
@@ -44,9 +51,9 @@ class Video(ABC):
         return self._read_size()
 
     @cached_property
-    def labelled_frames(self) -> tuple[int, ...]:
+    def labelled_frames(self) -> Sequence[int]:
         """Frames that have an annotation, in order."""
-        return tuple(i for i in range(self.num_frames) if self.is_labelled(i))
+        return Numbers(i for i in range(self.num_frames) if self.is_labelled(i))
 
     @cached_property
     def object_ids(self) -> tuple[int, ...]:
@@ -63,9 +70,37 @@ class Video(ABC):
         """Return the objects visible on a labelled frame, in order; none where unlabelled."""
         if not self.is_labelled(index):
             return ()
-        if index not in self._visible:
-            self._visible[index] = self._read_visible(index)
-        return self._visible[index]
+        if self._shown[index] == UNKNOWN:
+            self._keep_visible(index, self._read_visible(index))
+        return self._sets[self._shown[index]]
+
+    def visible_areas(self, index: int) -> Mapping[int, int]:
+        """Read how many pixels each object has that is visible on a labelled frame, in order."""
+        areas = self._read_areas(index)
+        self._keep_visible(index, tuple(areas))
+        return areas
+
+    def recall(self, shown: Int32[np.ndarray, " frames"], sets: Sequence[tuple[int, ...]]) -> None:
+        """Take over which objects each frame shows, as it was found out before.
+
+        Args:
+            shown: Of each frame the place of its objects in `sets`, or `UNKNOWN`.
+            sets: Sets of objects, each in order.
+        """
+        assert len(shown) == self.num_frames
+        self._shown, self._sets = shown, list(sets)
+
+    @property
+    def declared_ids(self) -> tuple[int, ...]:
+        """Objects that the annotations name, visible or not; none where only pixels name them."""
+        return ()
+
+    def annotation_sources(self) -> Iterable[str]:
+        """Return the files that the annotations are read from, and settings that they depend on.
+
+        Nothing where it is not known: what was found out is then not kept for later runs.
+        """
+        return ()
 
     def first_appearance(self, object_id: int) -> int:
         """Return the first labelled frame on which an object is visible."""
@@ -116,6 +151,17 @@ class Video(ABC):
         self, index: int, object_ids: Sequence[int]
     ) -> UInt8[Tensor, "objects height width"]:
         """Read masks of a frame that is known to be labelled."""
+
+    def _read_areas(self, index: int) -> dict[int, int]:
+        """Return the number of pixels of each object that is visible on a labelled frame."""
+        ids = self._read_visible(index)
+        masks = self._read_masks(index, ids)
+        return dict(zip(ids, (masks == OBJECT).flatten(1).sum(1).tolist(), strict=True))
+
+    def _keep_visible(self, index: int, object_ids: tuple[int, ...]) -> None:
+        if object_ids not in self._sets:
+            self._sets.append(object_ids)
+        self._shown[index] = self._sets.index(object_ids)
 
     def _read_size(self) -> tuple[int, int]:
         return self.frames.size

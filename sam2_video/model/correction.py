@@ -7,10 +7,10 @@ from functools import partial
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
-from torch.utils.checkpoint import checkpoint
 from transformers import Sam2VideoModel
 
 from sam2_video.model.heads import FrameFeatures, HeadOutput, decode, wants_hypotheses
+from sam2_video.model.recompute import run_and_keep
 from sam2_video.prompts import draw_click
 from sam2_video.structures import Corrections
 
@@ -72,10 +72,7 @@ def correct(
             mask_prompt = mask_prompt.clamp(-LOGIT_LIMIT, LOGIT_LIMIT)
         inputs = (network, conditioned, features, points, labels, mask_prompt)
         modes = (wants_hypotheses(network, points.shape[1], is_prompted=is_prompted), is_training)
-        if is_recomputed:
-            answer = checkpoint(decode, *inputs, *modes, use_reentrant=False)
-        else:
-            answer = decode(*inputs, *modes)
+        answer = run_and_keep(not is_recomputed, decode, *inputs, *modes)
         if isinstance(corrections, Clicks):
             answer = _choose((label >= 0).any(1), answer, said)
         answers.append(answer)

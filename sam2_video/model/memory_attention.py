@@ -25,6 +25,7 @@ from transformers.models.sam2_video.modeling_sam2_video import (
 
 from sam2_video.model.attention import attend, has_narrow_kernel
 from sam2_video.model.heads import FrameFeatures
+from sam2_video.model.recompute import computed_again, run_and_keep
 
 POSITION_SCALE = 0.1
 """Share of the position encoding that is added to the image features (SAM 2's value)."""
@@ -36,6 +37,8 @@ def attend_to_memory(
     memory: Float[Tensor, "objects memory_tokens memory_channels"],
     positions: Float[Tensor, "memory_tokens memory_channels"],
     num_pointer_tokens: int,
+    *,
+    are_cheap_parts_kept: bool = True,
 ) -> Float[Tensor, "objects channels height width"]:
     """Let a frame's features attend to what is remembered of each object.
 
@@ -45,6 +48,7 @@ def attend_to_memory(
         memory: spatial memories, then object pointers.
         positions: of the memory, the same for all objects.
         num_pointer_tokens: how many of the memory's tokens are of object pointers: without RoPE.
+        are_cheap_parts_kept: False = the backward pass computes keys and feed-forward again.
     """
     module = network.memory_attention
     height, width = features.embedding.shape[-2:]
@@ -65,10 +69,11 @@ def attend_to_memory(
         query = rotate(layer.cross_attn_image.q_proj(layer.layer_norm2(state)), rotation)
         if is_shared:
             state, query, is_shared = features.spread(state), features.spread(query), False
-        said = _attend_across(layer.cross_attn_image, query, keyed, memory, key_rotation)
+        said = _attend_across(
+            layer.cross_attn_image, query, keyed, memory, key_rotation, are_cheap_parts_kept
+        )
         state = state + layer.dropout2(said)
-        hidden = layer.dropout(layer.activation(layer.linear1(layer.layer_norm3(state))))
-        state = state + layer.dropout3(layer.linear2(hidden))
+        state = run_and_keep(are_cheap_parts_kept, _feed_forward, layer, state)
     return rearrange(module.layer_norm(state), "n (h w) c -> n c h w", h=height)
 
 
@@ -85,19 +90,33 @@ def _attend_to_self(
     return attention.o_proj(attended)
 
 
+def _feed_forward(layer: Sam2VideoMemoryAttentionLayer, state: Tensor) -> Tensor:
+    hidden = layer.dropout(layer.activation(layer.linear1(layer.layer_norm3(state))))
+    return state + layer.dropout3(layer.linear2(hidden))
+
+
 def _attend_across(
     attention: Sam2VideoRoPEAttention,
     query: Tensor,
     keyed: Tensor,
     memory: Tensor,
     key_rotation: Tensor,
+    are_keys_kept: bool,
 ) -> Tensor:
     """Attend to memory; `keyed` is memory with its positions."""
-    keys = rotate(attention.k_proj(keyed), key_rotation)
-    if has_narrow_kernel(query) and not is_noisy(attention):
-        attended = attention.v_proj(attend(query, keys, memory.to(query.dtype)))
-    else:
+
+    def make_keys() -> Tensor:
+        return rotate(attention.k_proj(keyed), key_rotation)
+
+    keys = make_keys()
+    if is_noisy(attention):
         attended = attend(query, keys, attention.v_proj(memory), _dropout(attention))
+        return attention.o_proj(attended)
+    with computed_again(are_keys_kept, keys, make_keys):
+        if has_narrow_kernel(query):
+            attended = attention.v_proj(attend(query, keys, memory.to(query.dtype)))
+        else:
+            attended = attend(query, keys, attention.v_proj(memory))
     return attention.o_proj(attended)
 
 

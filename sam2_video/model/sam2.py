@@ -14,15 +14,17 @@ from sam2_video.model.architecture import Architecture, build_network
 from sam2_video.model.checkpoint import load_weights, read_weights
 from sam2_video.model.detect import detect_architecture
 from sam2_video.model.heads import FrameFeatures
+from sam2_video.model.hiera import encode_images
 from sam2_video.model.initialise import initialise
 from sam2_video.model.meta_yaml import read_architecture
 from sam2_video.model.object_prompt import ObjectPrompt
 from sam2_video.model.propagation import Direction, FrameSequence, track_stream, track_video
+from sam2_video.model.recompute import Recomputed
 from sam2_video.model.stream import OBJECTS_AT_ONCE, StreamTracker, TrackedFrame
 from sam2_video.model.trainable import find_names, freeze_modes, set_trainable
-from sam2_video.model.unroll import Recomputed, track_clips
+from sam2_video.model.unroll import track_clips
 from sam2_video.pixels import prepare_frames
-from sam2_video.structures import Corrections, FrameOutput, Prompt
+from sam2_video.structures import Corrections, FrameLevels, FrameOutput, Prompt
 
 ENCODE_CHUNK = 8
 """Images a frozen encoder sees at once: more gains nothing and costs memory."""
@@ -140,25 +142,50 @@ class SAM2Model(nn.Module):
         """Say whether frames are encoded with a graph."""
         return any(p.requires_grad for p in self.network.vision_encoder.parameters())
 
-    def encode(self, pixels: Float[Tensor, "images 3 height width"]) -> FrameFeatures:
-        """Encode normalised frames at the model's input size, each once.
-
-        A frozen encoder runs without a graph, in chunks; its projections for the mask decoder
-        belong to the decoder and keep theirs.
-        """
-        encoder = self.network.vision_encoder
-        if self.is_encoder_learning:
-            levels = encoder(pixels).fpn_hidden_states
-        else:
-            with torch.no_grad():
-                chunks = [encoder(chunk).fpn_hidden_states for chunk in pixels.split(ENCODE_CHUNK)]
-            levels = [torch.cat(level) for level in zip(*chunks, strict=True)]
+    @property
+    def is_projection_learning(self) -> bool:
+        """Say whether the decoder's projections of the finer levels learn."""
         decoder = self.network.mask_decoder
-        return FrameFeatures(
-            embedding=levels[2],
-            half=decoder.conv_s1(levels[1]),
-            quarter=decoder.conv_s0(levels[0]),
-        )
+        projections = decoder.conv_s0, decoder.conv_s1
+        return any(p.requires_grad for layer in projections for p in layer.parameters())
+
+    def encode(self, pixels: Float[Tensor, "images 3 height width"]) -> FrameFeatures:
+        """Encode normalised frames at the model's input size, each once."""
+        if self.is_encoder_learning:
+            return self.features_from(self.encode_levels(pixels))
+        return self.features_from(self.encode_fixed(pixels))
+
+    def encode_levels(self, pixels: Float[Tensor, "images 3 height width"]) -> FrameLevels:
+        """Return the encoder's own pyramid."""
+        quarter, half, embedding = encode_images(self.network.vision_encoder, pixels)
+        return FrameLevels(embedding, half, quarter, is_projected=False)
+
+    def encode_fixed(self, pixels: Float[Tensor, "images 3 height width"]) -> FrameLevels:
+        """Encode frames as far as nothing learns, without a graph, a few at a time.
+
+        The projections for the mask decoder, which make it a fifth as large, are the decoder's:
+        where they learn they are left out, and keep their graph.
+        """
+        with torch.no_grad():
+            return FrameLevels.join([self._fix(chunk) for chunk in pixels.split(ENCODE_CHUNK)])
+
+    def _fix(self, pixels: Float[Tensor, "images 3 height width"]) -> FrameLevels:
+        levels = self.encode_levels(pixels)
+        if self.is_projection_learning:
+            return levels
+        features = self.features_from(levels)
+        return FrameLevels(features.embedding, features.half, features.quarter, is_projected=True)
+
+    def features_from(self, levels: FrameLevels) -> FrameFeatures:
+        """Return what the tracker reads of encoded frames, in the precision of the encoder."""
+        kind = self.device.type
+        is_mixed = torch.is_autocast_enabled(kind)
+        dtype = torch.get_autocast_dtype(kind) if is_mixed else self.network.dtype
+        embedding, half, quarter = levels.change(lambda level: level.to(dtype)).levels
+        if not levels.is_projected:
+            decoder = self.network.mask_decoder
+            half, quarter = decoder.conv_s1(half), decoder.conv_s0(quarter)
+        return FrameFeatures(embedding, half, quarter)
 
     def forward(
         self,

@@ -13,6 +13,7 @@ from sam2_video.model.correction import Clicks, correct
 from sam2_video.model.heads import FrameFeatures, HeadOutput, adopt_mask, decode, wants_hypotheses
 from sam2_video.model.memory import MemoryBank, MemoryEntry
 from sam2_video.model.memory_attention import attend_to_memory, memory_positions
+from sam2_video.model.recompute import Recomputed, run_and_keep
 from sam2_video.structures import Corrections, FrameOutput, Prompt
 
 
@@ -28,7 +29,7 @@ def track_frame(
     is_memory_needed: bool = True,
     is_reverse: bool = False,
     corrections: Corrections | Clicks | None = None,
-    are_clicks_recomputed: bool = False,
+    recomputed: Recomputed = "none",
 ) -> tuple[list[FrameOutput], MemoryEntry]:
     """Find objects on one frame with the help of the cohort's memory, and remember them.
 
@@ -47,7 +48,7 @@ def track_frame(
         is_reverse: frames come in falling order.
         corrections: of exactly these objects on this frame, which makes it a conditioning frame; a
             given mask cannot be corrected. `Clicks` in evaluation.
-        are_clicks_recomputed: keep nothing of the decoder's runs of corrections for backward.
+        recomputed: what backward computes a second time; of a whole frame the caller does that.
 
     Returns:
         The output, then one after each correction click; and the entry to append to the bank, made
@@ -68,15 +69,21 @@ def track_frame(
             is_training,
             is_reverse,
             corrections,
-            are_clicks_recomputed,
+            recomputed,
         )
     is_conditioning = prompt is not None or corrections is not None
     memory = None
     if is_memory_needed:
         is_binary = is_conditioning and given is None and not is_training
         last = said[-1]
-        memory = encode_memory(
-            network, features, last.best_mask_logits, last.object_score_logits, is_binary
+        memory = run_and_keep(
+            recomputed != "cheap",
+            encode_memory,
+            network,
+            features,
+            last.best_mask_logits,
+            last.object_score_logits,
+            is_binary,
         )
     outputs = [
         FrameOutput(
@@ -104,28 +111,37 @@ def _decode_with_memory(
     is_training: bool,
     is_reverse: bool,
     corrections: Corrections | Clicks | None,
-    are_clicks_recomputed: bool,
+    recomputed: Recomputed,
 ) -> list[HeadOutput]:
     """Return what is said before the first correction, and after each."""
     is_prompted = prompt is not None
     points, labels = (prompt.points, prompt.labels) if prompt is not None else (None, None)
     if bank.conditioning and not is_prompted:
         conditioned = condition_on_memory(
-            network, features, bank, frame, num_frames, is_training, is_reverse
+            network,
+            features,
+            bank,
+            frame,
+            num_frames,
+            is_training,
+            is_reverse,
+            are_cheap_parts_kept=recomputed != "cheap",
         )
     else:
         unconditioned = rearrange(network.no_memory_embedding, "1 1 c -> c 1 1")
         conditioned = features.spread(features.embedding + unconditioned)
     num_points = 0 if points is None else points.shape[1]
-    said = decode(
+    said = run_and_keep(
+        recomputed != "cheap",
+        decode,
         network,
         conditioned,
         features,
         points,
         labels,
-        mask_prompt=None,
-        is_multimask=wants_hypotheses(network, num_points, is_prompted=is_prompted),
-        is_training=is_training,
+        None,
+        wants_hypotheses(network, num_points, is_prompted=is_prompted),
+        is_training,
     )
     if corrections is None:
         return [said]
@@ -139,7 +155,7 @@ def _decode_with_memory(
         corrections,
         is_prompted=is_prompted,
         is_training=is_training,
-        is_recomputed=are_clicks_recomputed,
+        is_recomputed=recomputed != "none",
     )
     return [said, *corrected]
 
@@ -152,6 +168,8 @@ def condition_on_memory(
     num_frames: int | None,
     is_training: bool,
     is_reverse: bool = False,
+    *,
+    are_cheap_parts_kept: bool = True,
 ) -> Float[Tensor, "objects channels height width"]:
     """Let the frame's features attend to the spatial memories and object pointers of the bank."""
     height, width = features.embedding.shape[-2:]
@@ -169,6 +187,7 @@ def condition_on_memory(
         torch.cat([memory, pointers], dim=1),
         torch.cat([positions, pointer_positions]),
         num_pointer_tokens=pointers.shape[1],
+        are_cheap_parts_kept=are_cheap_parts_kept,
     )
 
 

@@ -3,22 +3,20 @@
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Literal, TypeVar
+from typing import TypeVar
 
 import torch
 from jaxtyping import Int
 from torch import Tensor
-from torch.utils.checkpoint import checkpoint
 from transformers import Sam2VideoModel
 
 from sam2_video.model.heads import FrameFeatures
 from sam2_video.model.memory import MemoryBank, MemoryEntry, merge_entries
+from sam2_video.model.recompute import Recomputed, run_and_keep
 from sam2_video.model.tracker import track_frame
 from sam2_video.structures import Corrections, FrameOutput, Prompt, send
 
 Given = TypeVar("Given", Prompt, Corrections)
-Recomputed = Literal["none", "clicks", "frames"]
-"""What is computed a second time in backward in place of being kept (activation checkpointing)."""
 
 
 @dataclass(frozen=True)
@@ -175,6 +173,7 @@ def _step(
     is_memory_needed: bool,
 ) -> tuple[list[FrameOutput], MemoryEntry]:
     """Track objects that are prompted in one way, or not at all, on one frame."""
+    are_frames_recomputed = batch.recomputed == "frames"
     features = batch.frames[frame].seat([batch.object_clip[name] for name in objects])
 
     def run(_: Tensor) -> tuple[list[FrameOutput], MemoryEntry]:
@@ -189,10 +188,9 @@ def _step(
             batch.is_training,
             is_memory_needed=is_memory_needed,
             corrections=corrections,
-            are_clicks_recomputed=batch.recomputed == "clicks",
+            # within a frame that is computed again nothing needs to be
+            recomputed="none" if are_frames_recomputed else batch.recomputed,
         )
 
-    if batch.recomputed == "frames":
-        # a tensor among the arguments tells which device's random state is to be kept
-        return checkpoint(run, features.embedding, use_reentrant=False)
-    return run(features.embedding)
+    # a tensor among the arguments tells which device's random state is to be kept
+    return run_and_keep(not are_frames_recomputed, run, features.embedding)

@@ -9,11 +9,15 @@ import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from loguru import logger
 
+from sam2_video.data.loader import ClipLoader
 from sam2_video.model.writing import write_meta, write_meta_yaml
 from sam2_video.structures import ClipBatch
 from sam2_video.training.failure import save_batch
 from sam2_video.training.non_finite import NonFiniteLossError
 from sam2_video.training.trainer import MemoryTuner
+
+MOST_WAITING = 0.2
+"""The share of its time that a run may wait for data without a warning."""
 
 
 class BestWeights(Callback):
@@ -130,9 +134,13 @@ class StepLog(Callback):
     def __init__(self) -> None:
         self.num_clips = 0
         self.seconds = 0.0
+        self.waited = 0.0
+        self.loader_clips_per_second: float | None = None
         self._start = 0.0
+        self._asked = 0.0
         self._num_clips_of_step = 0
         self._rates: dict[str, float] = {}
+        self._has_warned = False
 
     @property
     def clips_per_second(self) -> float | None:
@@ -141,25 +149,31 @@ class StepLog(Callback):
 
     def state_dict(self) -> dict[str, Any]:
         """Return the sums of the run so far."""
-        return {"num_clips": self.num_clips, "seconds": self.seconds}
+        return {"num_clips": self.num_clips, "seconds": self.seconds, "waited": self.waited}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Go on adding."""
         self.num_clips, self.seconds = state_dict["num_clips"], state_dict["seconds"]
+        # older checkpoints do not tell
+        self.waited = state_dict.get("waited", 0.0)
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Start the clock of a run that goes on in the middle of an epoch."""
-        self._start = time.perf_counter()
+        self._start = self._asked = time.perf_counter()
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Start the clock, which waits for data too."""
-        self._start = time.perf_counter()
+        self._start = self._asked = time.perf_counter()
 
     def on_train_batch_start(
         self, trainer: Trainer, pl_module: LightningModule, batch: ClipBatch, batch_idx: int
     ) -> None:
-        """Keep the rates of the step: the schedule moves on before the step's end is told."""
+        """Keep the rates of the step: the schedule moves on before the step's end is told.
+
+        Since the batch before, the step has waited for data.
+        """
         assert isinstance(pl_module, MemoryTuner)
+        self.waited += time.perf_counter() - self._asked
         self._rates = pl_module.rates_now()
 
     def on_train_batch_end(
@@ -172,6 +186,7 @@ class StepLog(Callback):
     ) -> None:
         """Log, at the end of an accumulation."""
         self._num_clips_of_step += batch.num_clips * trainer.world_size
+        self._asked = time.perf_counter()
         if not ends_step(trainer, batch_idx):
             return
         assert isinstance(pl_module, MemoryTuner)
@@ -188,6 +203,24 @@ class StepLog(Callback):
         metrics |= self._rates | {"epoch": float(trainer.current_epoch)}
         for log in trainer.loggers:
             log.log_metrics(metrics, step=trainer.global_step - 1)
+        self._asked = time.perf_counter()
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Ask the loader how fast it is by itself, and say where it is too slow."""
+        loader = trainer.train_dataloader
+        if isinstance(loader, ClipLoader) and loader.clips_per_second is not None:
+            self.loader_clips_per_second = loader.clips_per_second * trainer.world_size
+        if self.waiting_share > MOST_WAITING and trainer.is_global_zero and not self._has_warned:
+            self._has_warned = True
+            logger.warning(
+                f"training waits for data {100 * self.waiting_share:.0f} % of its time; raise "
+                "dataset.num_workers where cores are free, or store smaller frames"
+            )
+
+    @property
+    def waiting_share(self) -> float:
+        """Return the share of the time of all steps in which they waited for data."""
+        return self.waited / self.seconds if self.seconds else 0.0
 
 
 def ends_step(trainer: Trainer, batch_idx: int) -> bool:

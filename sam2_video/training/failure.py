@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from sam2_video.files import whole
-from sam2_video.structures import ClipBatch, ClipSource
+from sam2_video.structures import ClipBatch, ClipSource, FrameLevels
 
 
 def save_batch(path: Path, batch: ClipBatch, weights: dict[str, Tensor]) -> None:
@@ -20,6 +20,8 @@ def save_batch(path: Path, batch: ClipBatch, weights: dict[str, Tensor]) -> None
         "object_clip": batch.object_clip,
         "prompt_frames": list(batch.prompt_frames),
         "sources": [asdict(source) for source in batch.sources],
+        "levels": None if batch.levels is None else list(batch.levels.levels),
+        "is_projected": batch.levels is not None and batch.levels.is_projected,
         "weights": weights,
     }
     with whole(path) as part:
@@ -29,6 +31,7 @@ def save_batch(path: Path, batch: ClipBatch, weights: dict[str, Tensor]) -> None
 def load_batch(path: Path) -> tuple[ClipBatch, dict[str, Tensor]]:
     """Read a failed batch and the weights (`MemoryTuner.load_state_dict` takes them)."""
     content: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    levels = content["levels"]
     batch = ClipBatch(
         frames=tuple(content["frames"]),
         masks=tuple(content["masks"]),
@@ -41,8 +44,10 @@ def load_batch(path: Path) -> tuple[ClipBatch, dict[str, Tensor]]:
                 tuple(source["frame_names"]),
                 tuple(source["object_ids"]),
                 source["seed"],
+                source["variant"],
             )
             for source in content["sources"]
         ),
+        levels=levels and FrameLevels(*levels, is_projected=content["is_projected"]),
     )
     return batch, content["weights"]

@@ -16,8 +16,8 @@ from sam2_video.config import AugmentationConfig, LossConfig, PromptConfig
 from sam2_video.data.transforms import prepare_clips
 from sam2_video.losses import ClipLoss, LossSums, sum_terms, weigh_sums
 from sam2_video.model.heads import FrameFeatures
+from sam2_video.model.recompute import Recomputed
 from sam2_video.model.sam2 import SAM2Model
-from sam2_video.model.unroll import Recomputed
 from sam2_video.prompts import simulate_user
 from sam2_video.structures import ClipBatch, Corrections, ModelClips, Prompt
 from sam2_video.training.out_of_memory import compute_together
@@ -125,8 +125,11 @@ def _track_groups(
     track = partial(checkpoint, _track, use_reentrant=False) if is_divided else _track
     found = []
     for group in groups:
-        pixels = clips.pixels[group.first : group.end].flatten(0, 1)
-        features = encode(model, pixels)
+        if clips.levels is not None:
+            features = model.features_from(clips.levels.change(partial(_take, clips, group)))
+        else:
+            assert clips.pixels is not None
+            features = encode(model, clips.pixels[group.first : group.end].flatten(0, 1))
         found += [
             track(
                 # checkpointing looks among its arguments for the device of the random state
@@ -143,6 +146,12 @@ def _track_groups(
             for part in group.parts
         ]
     return found
+
+
+def _take(clips: ModelClips, group: ClipGroup, of_frames: Tensor) -> Tensor:
+    """Return of what is said of all clips' frames that of a group's."""
+    num_frames = clips.labelled.shape[1]
+    return of_frames[group.first * num_frames : group.end * num_frames]
 
 
 def _encode_twice(
@@ -180,7 +189,8 @@ def _track(
     clips, rows = lesson.clips, slice(part.first, part.end)
     own = replace(
         clips,
-        pixels=clips.pixels[group.first : group.end],
+        pixels=None if clips.pixels is None else clips.pixels[group.first : group.end],
+        levels=None,
         targets=clips.targets[rows],
         labelled=clips.labelled[rows],
         object_clip=object_clip,
@@ -191,7 +201,7 @@ def _track(
         features,
         own.object_clip,
         part.take(lesson.prompts),
-        own.pixels.shape[1],
+        own.labelled.shape[1],
         truncate_memory_gradient,
         part.take(lesson.corrections),
         activation_checkpointing,

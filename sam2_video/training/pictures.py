@@ -98,18 +98,18 @@ class Pictures(Callback):
         if batch_idx or not trainer.is_global_zero or trainer.current_epoch % self.every:
             return
         assert isinstance(pl_module, MemoryTuner)
-        clips = show_clips(
-            batch,
-            pl_module.model.image_size,
-            self.prompts,
-            pl_module.augmentation,
-            self.train_videos,
-        )
         title = f"training clips of epoch {trainer.current_epoch + 1}, as the model sees them"
-        picture = draw_clips(clips, title)
-        log_picture(trainer.loggers, "training clips", picture, trainer.global_step)
         name = "clips_first.png" if trainer.global_step == 0 else "clips_latest.png"
         with without_harm("training clips"):
+            clips = show_clips(
+                batch,
+                pl_module.model.image_size,
+                self.prompts,
+                pl_module.augmentation,
+                self.train_videos,
+            )
+            picture = draw_clips(clips, title)
+            log_picture(trainer.loggers, "training clips", picture, trainer.global_step)
             save_picture(self.folder / name, picture)
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:

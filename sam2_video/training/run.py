@@ -14,6 +14,7 @@ from sam2_video.configuration import save
 from sam2_video.training import folder, messages
 from sam2_video.training.attempt import Setup, attempt, open_records
 from sam2_video.training.batch_size import choose_batch_size
+from sam2_video.training.features import Machine, open_features
 from sam2_video.training.machine import choose_precision, count_devices, resolve_accelerator
 from sam2_video.training.non_finite import NonFiniteLossError
 from sam2_video.training.out_of_memory import OutOfMemoryError, attempt_with_less
@@ -69,6 +70,9 @@ def _run(
     check_single_frames_teach(config, tuner.model, datamodule)
     if resume is not None:
         check_resume(resume, tuner, config.trainer)
+    if config.dataset.feature_cache is not None:
+        machine = Machine(accelerator, num_devices, precision)
+        open_features(config, tuner.model, datamodule, machine)
     num_processes = num_devices * config.trainer.num_nodes
     config = choose_batch_size(
         config, tuner.model, datamodule, accelerator, precision, num_processes

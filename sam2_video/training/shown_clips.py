@@ -28,12 +28,17 @@ def show_clips(
     """Return the first clips of a batch as the training step sees them.
 
     What is drawn for a clip depends on its seed and its objects alone, so it is drawn once more.
+    The frames of clips that were encoded beforehand are read from their videos.
+
+    Raises:
+        OSError: they are no longer there.
     """
     count = min(MOST_CLIPS, batch.num_clips)
     num_objects = sum(len(source.object_ids) for source in batch.sources[:count])
     first_clips = replace(
         batch,
-        frames=batch.frames[:count],
+        frames=batch.frames[:count] if batch.levels is None else _read(batch, count, videos),
+        levels=None,
         masks=batch.masks[:count],
         labelled=batch.labelled[:num_objects],
         object_clip=batch.object_clip[:num_objects],
@@ -41,7 +46,8 @@ def show_clips(
         sources=batch.sources[:count],
     )
     lesson = draw_lesson(first_clips.to("cpu"), image_size, settings, augmentation)
-    clips = lesson.clips
+    clips, pixels = lesson.clips, lesson.clips.pixels
+    assert pixels is not None
     shown = []
     end = 0
     for number, source in enumerate(batch.sources[:count]):
@@ -53,7 +59,7 @@ def show_clips(
             ShownClip(
                 source.video_id,
                 source.frame_names + source.frame_names[-1:] * num_padded,
-                _as_colours(clips.pixels[number]),
+                _as_colours(pixels[number]),
                 clips.targets[first:end],
                 clips.labelled[first:end],
                 source.object_ids,
@@ -67,6 +73,18 @@ def show_clips(
             )
         )
     return shown
+
+
+def _read(
+    batch: ClipBatch, count: int, videos: Mapping[str, Video]
+) -> tuple[UInt8[Tensor, "frames 3 _height _width"], ...]:
+    clips = []
+    for source in batch.sources[:count]:
+        video = videos[source.video_id]
+        frames = [video.read_frame(video.frame_names.index(name)) for name in source.frame_names]
+        frames += frames[-1:] * (batch.num_frames - len(frames))
+        clips.append(torch.stack(frames))
+    return tuple(clips)
 
 
 def _as_colours(

@@ -83,6 +83,8 @@ def write_summary(
             "epochs": tuner.trainer.current_epoch,
             "training_seconds": steps.seconds,
             "clips_per_second": steps.clips_per_second,
+            "loader_clips_per_second": steps.loader_clips_per_second,
+            "waiting_for_data": steps.waiting_share,
             "peak_memory_gb": peak_memory_gb(),
             "parameters": sum(p.numel() for p in parameters),
             "trainable_parameters": sum(p.numel() for p in parameters if p.requires_grad),

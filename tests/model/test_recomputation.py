@@ -79,7 +79,7 @@ def assert_same_learning(found, expected):
         assert float((found[1][name] - gradient).norm() / total) < 1e-6, name
 
 
-@pytest.mark.parametrize("recomputed", ["clicks", "frames"])
+@pytest.mark.parametrize("recomputed", ["clicks", "cheap", "frames"])
 def test_the_gradient_is_that_of_what_is_kept_dropout_and_clicks_included(
     learn, kept_all, recomputed
 ):

@@ -1,0 +1,49 @@
+"""What backward computes a second time in place of keeping it (activation checkpointing)."""
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any, Literal, TypeVar
+
+import torch
+from torch import Tensor
+from torch.autograd.graph import saved_tensors_hooks
+from torch.utils.checkpoint import checkpoint
+
+Recomputed = Literal["none", "clicks", "cheap", "frames"]
+"""Nothing; the decoder's runs of corrections; also all that is large and soon computed; all of a
+frame. Each does what the one before it does, and saves more."""
+Result = TypeVar("Result")
+
+
+def run_and_keep(is_kept: bool, function: Callable[..., Result], *arguments: Any) -> Result:  # noqa: ANN401
+    """Call a function whose intermediate results are kept for backward, or else computed again."""
+    if is_kept or not torch.is_grad_enabled():
+        return function(*arguments)
+    result: Any = checkpoint(function, *arguments, use_reentrant=False)
+    return result
+
+
+def computed_again(
+    is_kept: bool,
+    tensor: Tensor,
+    compute: Callable[[], Tensor],
+) -> AbstractContextManager[Any]:
+    """Within, operations that need `tensor` for backward do not keep it: `compute` returns it anew.
+
+    Unlike `run_and_keep`, what is done with the tensor within is not done a second time.
+    """
+    if is_kept or not torch.is_grad_enabled():
+        return nullcontext()
+    kind = tensor.device.type
+    precision = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else None
+
+    def pack(saved: Tensor) -> Tensor | None:
+        return None if saved.data_ptr() == tensor.data_ptr() else saved
+
+    def unpack(kept: Tensor | None) -> Tensor:
+        if kept is not None:
+            return kept
+        with torch.no_grad(), torch.autocast(kind, precision, enabled=precision is not None):
+            return compute()
+
+    return saved_tensors_hooks(pack, unpack)
