@@ -41,6 +41,7 @@ OTHER_FILES = {
     "docs/pictures.md": "What the pictures of a run and its report show",
     "docs/predict.md": "`sam2-video predict`: prompts, what is written, videos that are read",
     "docs/recipes.md": "Which recipe when",
+    "docs/reliability.md": "Faults and hostile input that were tried, and what happens",
     "docs/results.md": "What was measured, on what, and how to measure it again",
     "docs/training.md": "What to train: names, rates, adapters, averaged weights",
     "pyproject.toml": "Dependencies by range; settings of every tool",
