@@ -30,6 +30,7 @@ OTHER_FILES = {
     "docs/configuration.md": "Every key, its default and its meaning",
     "docs/data.md": "Layouts, what a mask says, how clips are drawn",
     "docs/design.md": "How it is built and why; where it differs from Meta's code",
+    "docs/feature-cache.md": "Keep what the frozen encoder says: size, exactness, limits",
     "docs/evaluation.md": "`sam2-video evaluate`, and validation during training",
     "docs/losses.md": "Every loss term, its formula and what it averages over",
     "docs/images/augmentation-draws.jpg": "One clip, drawn several times",
