@@ -78,6 +78,10 @@ SPECIAL = {
     "dataset.colour_palette": st.none()
     | st.lists(st.lists(st.integers(0, 255), min_size=3, max_size=3), max_size=3),
     "dataset.val_masks_path": st.none(),
+    # what goes together with a cache has tests of its own
+    "dataset.feature_cache": st.none(),
+    "dataset.feature_cache_dtype": st.just("bf16"),
+    "dataset.feature_cache_variants": st.just(1),
     "prompts.mask": st.floats(0.1, 1),
     "prompts.validation_clicks": st.just(0),
     "losses.focal": st.floats(0.1, 9),
