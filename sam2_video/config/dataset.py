@@ -9,7 +9,14 @@ from sam2_video.config.setting import setting
 
 Format = Literal["auto", "video_directory", "davis", "objects", "sav", "coco", "ytvis", "images"]
 StillImages = Literal["repeat", "motion", "single"]
-PLACES = ("data_path", "masks_path", "val_path", "val_masks_path", "colour_palette")
+PLACES = (
+    "data_path",
+    "masks_path",
+    "val_path",
+    "val_masks_path",
+    "colour_palette",
+    "video_pattern",
+)
 """What a data set of `more` never takes from the section: where its data lie."""
 
 
@@ -26,6 +33,7 @@ class MoreData:
     val_masks_path: str | None = setting(None, "like dataset.masks_path, for val_path")
     format: Format = setting("auto", "like dataset.format")
     colour_palette: list[list[int]] | None = setting(None, "like dataset.colour_palette")
+    video_pattern: str | None = setting(None, "like dataset.video_pattern")
     weight: float = setting(
         1.0,
         "how often each of its videos counts: clips of a video = weight x clips_per_video",
@@ -106,6 +114,11 @@ class DatasetConfig:
     )
     colour_palette: list[list[int]] | None = setting(
         None, "[[r, g, b], ...]: RGB masks are read as objects 1, 2, ... by these colours"
+    )
+    video_pattern: str | None = setting(
+        None,
+        "regular expression that finds (?P<frame>...), and (?P<video>...), in the file names of a "
+        "COCO file without video_id",
     )
     feature_cache: str | None = setting(
         None,

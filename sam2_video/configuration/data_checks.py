@@ -1,5 +1,6 @@
 """Checks of the settings of data: of the section `dataset`, and of each set of `dataset.more`."""
 
+import re
 from collections.abc import Iterator
 from itertools import pairwise
 
@@ -52,9 +53,20 @@ def _set_values(prefix: str, one: DatasetConfig | MoreData) -> Iterator[Problem]
             "numbers >= 1, such as [[0, 1], [0.1, 5], [0.8, 2]]"
         )
         yield _problem(prefix + "frame_stride_schedule", schedule, expected)
+    yield from _reading_values(prefix, one)
+
+
+def _reading_values(prefix: str, one: DatasetConfig | MoreData) -> Iterator[Problem]:
+    """Yield what is wrong with how files are read."""
     for colour in one.colour_palette or []:
         if len(colour) != 3 or not all(0 <= channel <= 255 for channel in colour):
             yield _problem(prefix + "colour_palette", colour, "[r, g, b], each from 0 to 255")
+    if one.video_pattern is not None and not _finds_frames(one.video_pattern):
+        expected = (
+            "a regular expression with the group `frame`, and `video` if there are several, such "
+            r"as '(?P<video>.+)_(?P<frame>\d+)'"
+        )
+        yield _problem(prefix + "video_pattern", one.video_pattern, expected)
     if one.val_masks_path is not None and one.val_path is None:
         expected = f"null, or {prefix}val_path beside it"
         yield _problem(prefix + "val_masks_path", one.val_masks_path, expected)
@@ -67,6 +79,13 @@ def _is_schedule(schedule: list[list[float]]) -> bool:
     ):
         return False
     return all(earlier[0] < later[0] for earlier, later in pairwise(schedule))
+
+
+def _finds_frames(pattern: str) -> bool:
+    try:
+        return "frame" in re.compile(pattern).groupindex
+    except re.error:
+        return False
 
 
 def _problem(path: str, value: object, expected: str) -> Problem:

@@ -11,10 +11,12 @@ from sam2_video.data.coco import open_coco, open_coco_images
 from sam2_video.data.davis import is_davis, open_davis
 from sam2_video.data.directory import open_video_directory
 from sam2_video.data.index import index_path, recall
-from sam2_video.data.recognise import Layout, find_coco, recognise_layout
+from sam2_video.data.json_files import JsonKind, find_json
+from sam2_video.data.recognise import Layout, recognise_layout
 from sam2_video.data.sav import open_sav
 from sam2_video.data.stills import open_images
 from sam2_video.data.video import Problems, Video
+from sam2_video.data.ytvis import open_ytvis
 from sam2_video.masks import Palette
 
 
@@ -24,6 +26,7 @@ def open_dataset(
     format: Format = "auto",
     colour_palette: Palette | None = None,
     problems: Problems | None = None,
+    video_pattern: str | None = None,
 ) -> Sequence[Video]:
     """Open all videos of a data set, in natural order.
 
@@ -34,11 +37,13 @@ def open_dataset(
             is never recognised: a folder of images, or of a COCO file, may as well be one video.
         colour_palette: RGB colours of the objects 1, 2, ..., for masks that are RGB pictures.
         problems: Takes the videos that cannot be opened, by name; without, each is an error.
+        video_pattern: What finds video and frame in the names of a COCO file's images.
     """
     path = Path(data_path).expanduser()
     masks = Path(masks_path).expanduser() if masks_path is not None else None
     layout = choose_layout(path, masks, format)
-    videos = _OPENERS[layout.name](_Wanted(layout.path, masks, colour_palette, problems))
+    wanted = _Wanted(layout.path, masks, colour_palette, problems, video_pattern)
+    videos = _OPENERS[layout.name](wanted)
     frames = sum(video.num_frames for video in videos)
     recall(videos, index_path(path, masks, layout.name))
     logger.info(
@@ -70,6 +75,7 @@ class _Wanted:
     masks: Path | None
     palette: Palette | None
     problems: Problems | None
+    video_pattern: str | None
 
 
 def _open_objects(wanted: _Wanted) -> Sequence[Video]:
@@ -77,20 +83,29 @@ def _open_objects(wanted: _Wanted) -> Sequence[Video]:
     return opened(wanted.path, wanted.masks, wanted.palette, wanted.problems)
 
 
-def _open_json(wanted: _Wanted) -> Sequence[Video]:
-    path = find_coco(wanted.path) if wanted.path.is_dir() else wanted.path
-    if path is None:
+def _open_coco(wanted: _Wanted) -> Sequence[Video]:
+    path = _json_in(wanted, "coco")
+    return open_coco(path, wanted.masks, wanted.problems, wanted.video_pattern)
+
+
+def _json_in(wanted: _Wanted, kind: JsonKind) -> Path:
+    if not wanted.path.is_dir():
+        return wanted.path
+    found = find_json(wanted.path, kind)
+    if found is None:
         raise ValueError(
-            f"{wanted.path}: a folder without a COCO file; point dataset.data_path to the JSON "
-            "file, or correct dataset.format"
+            f"{wanted.path}: a folder without a {kind.upper()} file; point dataset.data_path to "
+            "the JSON file, or correct dataset.format"
         )
-    return open_coco(path, wanted.masks, wanted.problems)
+    return found[0]
 
 
 def _open_stills(wanted: _Wanted) -> Sequence[Video]:
-    path = find_coco(wanted.path) if wanted.path.is_dir() else wanted.path
-    if path is not None:
-        return open_coco_images(path, wanted.masks, wanted.problems)
+    if not wanted.path.is_dir():
+        return open_coco_images(wanted.path, wanted.masks, wanted.problems)
+    found = find_json(wanted.path, "coco")
+    if found is not None:
+        return open_coco_images(found[0], wanted.masks, wanted.problems)
     return open_images(wanted.path, wanted.masks, wanted.palette, wanted.problems)
 
 
@@ -101,7 +116,8 @@ _OPENERS: dict[str, Callable[[_Wanted], Sequence[Video]]] = {
         one.path, one.masks, one.palette, one.problems
     ),
     "sav": lambda one: open_sav(one.path, one.masks, one.problems),
-    "coco": _open_json,
+    "coco": _open_coco,
+    "ytvis": lambda one: open_ytvis(_json_in(one, "ytvis"), one.masks, one.problems),
     "images": _open_stills,
 }
 

@@ -123,7 +123,13 @@ def divide(
 
 def _open(config: DatasetConfig, data_path: str, masks_path: str | None) -> list[Video]:
     """Open a data set and leave out, aloud, the videos that show no object."""
-    videos = open_dataset(data_path, masks_path, config.format, config.colour_palette)
+    videos = open_dataset(
+        data_path,
+        masks_path,
+        config.format,
+        config.colour_palette,
+        video_pattern=config.video_pattern,
+    )
     empty = [video.video_id for video in videos if not video.has_objects]
     reason = "no object is visible on any labelled frame (value 0 is background, 255 is ignore)"
     if len(empty) == len(videos):

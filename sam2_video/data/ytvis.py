@@ -6,14 +6,14 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from sam2_video.data.coco import image_path, read_json
+from sam2_video.data.coco import read_json
+from sam2_video.data.coco_images import Record
 from sam2_video.data.coco_video import CocoVideo, Region
 from sam2_video.data.frames import natural_key
+from sam2_video.data.image_paths import find_images_root, image_path
 from sam2_video.data.video import Problems
 from sam2_video.masks import check_segmentation
 
-Record = dict[str, Any]
-_FRAMES_FOLDERS = ("", "JPEGImages")
 _LISTS = ("segmentations", "bboxes", "areas")
 
 
@@ -28,9 +28,8 @@ class _Listed:
     name: str | None
 
 
-def is_ytvis(path: Path) -> bool:
-    """Say whether a JSON file holds `annotations`, and `videos` with `file_names`."""
-    content = read_json(path)
+def holds_ytvis(content: object) -> bool:
+    """Say whether what a JSON file holds is `annotations`, and `videos` with `file_names`."""
     if not isinstance(content, dict) or "annotations" not in content or "images" in content:
         return False
     videos = content.get("videos")
@@ -49,8 +48,7 @@ def open_ytvis(
 
     Args:
         json_path: The file.
-        images_path: What `file_names` are relative to; where not given, the file's own folder, or
-            `JPEGImages` in it.
+        images_path: What `file_names` are relative to; found where not given.
         problems: Takes the videos whose images are not as they should be; without, an error.
 
     Raises:
@@ -65,7 +63,7 @@ def open_ytvis(
         name = names[video.id]
         own = by_video[video.id]
         try:
-            root = images_path or _find_root(json_path.parent, video.file_names[0])
+            root = images_path or find_images_root(json_path, video.file_names[0])
             paths = [image_path(json_path, root, file) for file in video.file_names]
             regions = _regions(own, video, f"{json_path}, annotation")
         except (OSError, ValueError) as error:
@@ -207,9 +205,3 @@ def _check_lengths(annotation: Record, num_frames: int, where: str) -> None:
                 f"{where}: `{key}` has {len(given)} entries, its video {num_frames} frames; write "
                 "one for each frame, null where the object is absent"
             )
-
-
-def _find_root(folder: Path, file_name: str) -> Path:
-    """Return the folder that holds a frame: the JSON's own, or `JPEGImages` in it."""
-    places = [folder / name for name in _FRAMES_FOLDERS]
-    return next((place for place in places if (place / file_name).is_file()), folder)

@@ -141,7 +141,10 @@ def edit(place: str, index: int, key: str, value: object) -> dict:
 @pytest.mark.parametrize(
     ("data", "message"),
     [
-        (edit("images", 0, "video_id", None), r"image 12 \(v1/2\.png\): no `video_id`.*; add .*or"),
+        (
+            edit("images", 0, "video_id", None),
+            r"image 12 \(v1/2\.png\): no `video_id`.*; .*add .*or",
+        ),
         (edit("images", 0, "order_in_video", None), r"image 12 .*`order_in_video` is None"),
         (edit("images", 0, "order_in_video", 1), r"video 1: v1/[12]\.png and .* both have .* 1;"),
         (edit("images", 0, "id", 10), r"image 10 .*two images have this `id`"),

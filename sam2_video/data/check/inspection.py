@@ -120,7 +120,14 @@ def _open(
     layout = None
     try:
         layout = choose_layout(path, masks, config.format)
-        videos = open_dataset(path, masks, config.format, config.colour_palette, problems=problems)
+        videos = open_dataset(
+            path,
+            masks,
+            config.format,
+            config.colour_palette,
+            problems=problems,
+            video_pattern=config.video_pattern,
+        )
     except (OSError, ValueError) as error:
         message, way_out = split_message(str(error))
         return layout, (), [Finding("error", "data", message, way_out, file=str(path))]
