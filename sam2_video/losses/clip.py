@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from functools import partial
 
 import torch
-import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int, UInt8
 from torch import Tensor
 
 from sam2_video.config import LossConfig
 from sam2_video.losses import terms
+from sam2_video.losses.full_size import upsample, values_of_terms
 from sam2_video.losses.total import ClipLoss, LossSums, active_weights, weigh_sums
 from sam2_video.structures import IGNORE, OBJECT, FrameOutput, send
 
@@ -59,11 +59,20 @@ class _FrameTruth:
 
 @dataclass(frozen=True)
 class _Scored:
-    """An output with the full-size logits of the hypothesis that the loss chose."""
+    """An output with what its terms say; `logits` of the chosen hypotheses, None if given."""
 
     output: FrameOutput
     truth: _FrameTruth
-    logits: Float[Tensor, "objects height width"]
+    logits: Float[Tensor, "objects _height _width"] | None
+    values: list[_TermValues]
+
+    def pick(self, rows: Tensor) -> tuple[Tensor | None, Tensor]:
+        """Return some objects' logits, and their masks at the targets' size without a graph."""
+        targets = self.truth.targets[rows]
+        if self.logits is None:
+            return None, _given(targets)
+        logits = self.logits[rows]
+        return logits, upsample(logits.detach().unsqueeze(1), targets.shape[-2:]).squeeze(1)
 
 
 def clip_loss(
@@ -101,11 +110,7 @@ def sum_terms(
     weights = active_weights(settings)
     truth = _read_truth(targets, labelled)
     scored = [_score(output, truth.on(output), settings, weights) for output in outputs]
-    values: list[_TermValues] = []
-    for item in scored:
-        # what was given is no prediction; Meta's sum counts it all the same
-        if settings.reduction == "sum" or not item.output.is_given:
-            values += _values_of(item, settings, weights)
+    values = [value for item in scored for value in item.values]
     if "temporal" in weights:
         values += _temporal_values(scored)
     return LossSums(
@@ -135,64 +140,83 @@ def _read_truth(
 def _score(
     output: FrameOutput, truth: _FrameTruth, settings: LossConfig, weights: Mapping[str, float]
 ) -> _Scored:
-    """Choose a hypothesis per object and bring it to the targets' size."""
+    """Choose a hypothesis per object and compute all terms except the temporal one."""
+    mask_terms = {n: term for n, term in _mask_terms(settings).items() if n in weights}
+    # what was given is no prediction; Meta's sum counts it all the same
+    is_counted = settings.reduction == "sum" or not output.is_given
+    best, masks = output.best, None
+    if is_counted and (mask_terms or "iou_prediction" in weights):
+        masks = _masks_of(output, truth)
+        best = _choose(masks, output.best, truth.targets, mask_terms, weights)
+    rows = torch.arange(len(output.objects), device=best.device)
+    logits = None if output.is_given else output.mask_logits[rows, best]
+    values: list[_TermValues] = []
+    if masks is not None:
+        on_truth = [partial(_against, truth.targets, term) for term in mask_terms.values()]
+        found = values_of_terms(on_truth, [logits], [masks[rows, best]])
+        named = zip(mask_terms, found, strict=True)
+        values += [_TermValues(name, value, truth.is_present) for name, value in named]
+    if is_counted:
+        values += _values_of_heads(output, truth, masks, settings, weights)
+    return _Scored(output, truth, logits, values)
+
+
+def _against(targets: Tensor, term: MaskTerm, masks: Tensor) -> Tensor:
+    return term(masks, targets)
+
+
+@torch.no_grad()
+def _masks_of(
+    output: FrameOutput, truth: _FrameTruth
+) -> Float[Tensor, "objects hypotheses height width"]:
+    """Return every hypothesis at the targets' size."""
     if output.is_given:
-        # the prompt is the truth; its low-resolution logits have lost the edges
-        logits = torch.where(truth.targets == OBJECT, GIVEN_LOGIT, -GIVEN_LOGIT)
-        return _Scored(output, truth, logits)
-    rows = torch.arange(len(output.objects), device=output.best.device)
-    best = _choose(output, truth.targets, settings, weights)
-    # only the chosen hypothesis is upsampled with a graph: a third of the memory
-    logits = _upsample(output.mask_logits[rows, best].unsqueeze(1), truth.targets)
-    return _Scored(output, truth, logits.squeeze(1))
+        return _given(truth.targets).unsqueeze(1)
+    return upsample(output.mask_logits, truth.targets.shape[-2:])
+
+
+def _given(
+    targets: UInt8[Tensor, "*entries height width"],
+) -> Float[Tensor, "*entries height width"]:
+    """Return the logits of a given mask: of the truth, for at a low resolution edges are lost."""
+    return torch.where(targets == OBJECT, GIVEN_LOGIT, -GIVEN_LOGIT)
 
 
 @torch.no_grad()
 def _choose(
-    output: FrameOutput,
+    masks: Float[Tensor, "objects hypotheses height width"],
+    best: Int[Tensor, " objects"],
     targets: UInt8[Tensor, "objects height width"],
-    settings: LossConfig,
+    mask_terms: Mapping[str, MaskTerm],
     weights: Mapping[str, float],
 ) -> Int[Tensor, " objects"]:
     """Return the hypothesis of least weighted mask loss; the tracker's own if none has a weight."""
-    mask_terms = {n: term for n, term in _mask_terms(settings).items() if n in weights}
-    if not mask_terms or output.mask_logits.shape[1] == 1:
-        return output.best
-    logits = _upsample(output.mask_logits, targets)
-    repeated = targets.unsqueeze(1).expand(logits.shape)
-    losses = [weights[name] * term(logits, repeated) for name, term in mask_terms.items()]
+    if not mask_terms or masks.shape[1] == 1:
+        return best
+    shared = targets.unsqueeze(1)
+    losses = [weights[name] * term(masks, shared) for name, term in mask_terms.items()]
     return torch.stack(losses).sum(0).argmin(-1)
 
 
-def _values_of(
-    item: _Scored, settings: LossConfig, weights: Mapping[str, float]
+def _values_of_heads(
+    output: FrameOutput,
+    truth: _FrameTruth,
+    masks: Float[Tensor, "objects hypotheses height width"] | None,
+    settings: LossConfig,
+    weights: Mapping[str, float],
 ) -> list[_TermValues]:
-    """Return all terms of one output except the temporal one."""
-    truth, output = item.truth, item.output
-    values = [
-        _TermValues(name, term(item.logits, truth.targets), truth.is_present)
-        for name, term in _mask_terms(settings).items()
-        if name in weights
-    ]
+    """Return the terms of what the decoder says about its masks."""
+    values = []
     if "iou_prediction" in weights:
+        assert masks is not None
+        actual = terms.mask_iou(masks, truth.targets.unsqueeze(1))
         is_squared = settings.iou_regression == "l2"
-        loss = terms.iou_prediction(
-            output.iou_predictions, _actual_ious(item), is_squared=is_squared
-        )
+        loss = terms.iou_prediction(output.iou_predictions, actual, is_squared=is_squared)
         values.append(_TermValues("iou_prediction", loss.mean(-1), truth.is_present))
     if "object_score" in weights:
         loss = terms.object_score(output.object_score_logits, truth.is_present)
         values.append(_TermValues("object_score", loss, truth.is_supervised))
     return values
-
-
-@torch.no_grad()
-def _actual_ious(item: _Scored) -> Float[Tensor, "objects hypotheses"]:
-    """Return every hypothesis' true IoU at the targets' size."""
-    logits = item.logits.unsqueeze(1)
-    if not item.output.is_given:
-        logits = _upsample(item.output.mask_logits, item.truth.targets)
-    return terms.mask_iou(logits, item.truth.targets.unsqueeze(1).expand(logits.shape))
 
 
 def _temporal_values(scored: Sequence[_Scored]) -> list[_TermValues]:
@@ -221,24 +245,21 @@ def _temporal_pair(
     earlier: _Scored, later: _Scored, rows: Sequence[tuple[int, int]]
 ) -> _TermValues:
     """Return the temporal term between two outputs for the given (earlier, later) rows."""
-    earlier_rows, later_rows = send(torch.tensor(rows), later.logits.device).unbind(1)
+    earlier_rows, later_rows = send(torch.tensor(rows), later.truth.targets.device).unbind(1)
     targets = earlier.truth.targets[earlier_rows], later.truth.targets[later_rows]
-    loss = terms.temporal(earlier.logits[earlier_rows], later.logits[later_rows], *targets)
+
+    def term(earlier_masks: Tensor, later_masks: Tensor) -> Tensor:
+        return terms.temporal(earlier_masks, later_masks, *targets)
+
+    before, mask_before = earlier.pick(earlier_rows)
+    after, mask_after = later.pick(later_rows)
+    (loss,) = values_of_terms([term], [before, after], [mask_before, mask_after])
     is_counted = (
         earlier.truth.is_supervised[earlier_rows]
         & later.truth.is_supervised[later_rows]
         & ((targets[0] != IGNORE) & (targets[1] != IGNORE)).flatten(1).any(-1)
     )
     return _TermValues("temporal", loss, is_counted)
-
-
-def _upsample(
-    logits: Float[Tensor, "objects hypotheses _height _width"],
-    targets: UInt8[Tensor, "objects height width"],
-) -> Float[Tensor, "objects hypotheses height width"]:
-    """Bring logits to the targets' size, in float32, as Meta's tracker does."""
-    size = targets.shape[-2:]
-    return F.interpolate(terms.wide(logits), size=size, mode="bilinear", align_corners=False)
 
 
 def _sum(values: Sequence[_TermValues], term: str, device: torch.device) -> Float[Tensor, ""]:
