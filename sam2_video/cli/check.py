@@ -67,6 +67,9 @@ def run_check(argv: Sequence[str], program: str = "sam2-video check") -> int:
     except ConfigurationError as error:
         print(error, file=sys.stderr)
         return USAGE_ERROR
+    if config.dataset.data_path is None:
+        print(f"{program}: no data are named; give {program} DATA, or --config", file=sys.stderr)
+        return USAGE_ERROR
     codes: list[int] = []
     failure = report_errors(lambda: codes.append(_check(flags, config)), is_debug=flags.debug)
     return failure or codes[0]

@@ -18,7 +18,6 @@ from loguru import logger
 
 from sam2_video.data.facts import FAULT_KINDS, THUMBNAIL, Fault, VideoFacts
 from sam2_video.data.video import UNKNOWN, Video
-from sam2_video.files import whole
 
 VERSION = 1
 _PRINT_BYTES = 16
@@ -34,12 +33,15 @@ class Known:
     frames: bytes
 
 
-def index_path(data_path: Path, masks_path: Path | None, layout: str) -> Path:
-    """Return where the index of a data set lies, in the user's cache folder.
+def index_path(data_path: Path, masks_path: Path | None, layout: str) -> Path | None:
+    """Return where the index of a data set lies, in the user's cache folder; None without one.
 
     The data's own folder may be read-only, or be shared with others who may write to it.
     """
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    try:
+        base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    except RuntimeError:  # a user without a home, as in containers
+        return None
     opened = [str(data_path.resolve()), str(masks_path and masks_path.resolve()), layout]
     name = blake2b(json.dumps(opened).encode(), digest_size=12).hexdigest()
     return Path(base, "sam2_video", "index", f"{name}.npz")
@@ -61,12 +63,12 @@ def fingerprint(sources: Iterable[str]) -> bytes:
     return digest.digest() if is_any else b""
 
 
-def recall(videos: Sequence[Video], path: Path) -> int:
+def recall(videos: Sequence[Video], path: Path | None) -> int:
     """Tell videos which objects their frames show, where that is kept; return of how many it is.
 
     Nothing is read but sizes and times of files.
     """
-    known = load_index(path)
+    known = load_index(path) if path is not None else {}
     count = 0
     for video in videos:
         one = known.get(video.video_id)
@@ -79,19 +81,28 @@ def recall(videos: Sequence[Video], path: Path) -> int:
 
 
 def save_index(path: Path, known: Mapping[str, Known]) -> None:
-    """Write an index, whole; where nothing can be written, say so and go on without."""
+    """Write an index, whole; where nothing can be written, say so and go on without.
+
+    Several processes may write at once: the last one stays.
+    """
+    part = path.with_name(f".{path.stem}.{os.getpid()}.part")
     try:
-        with whole(path) as part, part.open("wb") as file:
-            np.savez(file, allow_pickle=False, **_pack(known))
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with part.open("wb") as file:
+                np.savez(file, allow_pickle=False, **_pack(known))
+            part.replace(path)
+        finally:
+            part.unlink(missing_ok=True)
     except OSError as error:
         logger.warning(f"{path}: the index cannot be kept ({error}); the next run reads all again")
 
 
 def load_index(path: Path) -> dict[str, Known]:
     """Read an index; one that is damaged or of another version is as good as none."""
-    if not path.is_file():
-        return {}
     try:
+        if not path.is_file():
+            return {}
         # opened here: of a damaged file numpy's own handle would stay open
         with path.open("rb") as raw, np.load(raw, allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}

@@ -32,8 +32,8 @@ def test_good_data_are_told_in_a_table_and_the_exit_code_is_0(arguments, capsys)
     head = printed.splitlines()[0]
     assert "layout video_directory (likely: folders of frames)" in head
     rows = [line.split() for line in printed.splitlines() if line.startswith("video_0")]
-    assert [row[:7] for row in rows] == [
-        [f"video_00{i}", part, "6", "48x64", "100", "%", "2"]
+    assert [row[:8] for row in rows] == [
+        [f"video_00{i}", part, "6", "48x64", "100", "%", "-", "2"]
         for i, part in enumerate(["train", "val", "train"])
     ]
     assert printed.splitlines()[-1].startswith("0 errors, ")
@@ -92,6 +92,19 @@ def test_data_that_cannot_be_read_at_all_still_give_a_report(tmp_path, capsys):
     assert [path.name for path in out.iterdir()] == ["check.json"]
 
 
+def test_without_data_the_usage_is_wrong(capsys):
+    assert main(["check"]) == 2
+    assert "no data are named; give sam2-video check DATA" in capsys.readouterr().err
+
+
+def test_names_cannot_break_the_table_or_the_terminal(data, capsys):
+    odd = "one\n\x1b[31mtwo\udcff"
+    for tree in ("videos", "masks"):
+        (data / tree / "video_000").rename(data / tree / odd)
+    assert main(["check", str(data / "videos"), "--masks-path", str(data / "masks")]) == 0
+    assert r"one\n\x1b[31mtwo\udcff " in capsys.readouterr().out
+
+
 def test_a_configuration_gives_all_data_sets_and_flags_stand_above_it(data, tmp_path, capsys):
     config = tmp_path / "run.yaml"
     config.write_text(
@@ -100,7 +113,7 @@ def test_a_configuration_gives_all_data_sets_and_flags_stand_above_it(data, tmp_
     )
     assert main(["check", "--config", str(config), "--image-size", "256", "256"]) == 0
     printed = capsys.readouterr().out
-    assert printed.count("layout") == 2
+    assert printed.count(": layout ") == 2
     assert "sides at 256 x 256 px" in printed
 
 

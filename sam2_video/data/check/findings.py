@@ -6,49 +6,28 @@ decoder), and a cell of memory stands for 16 by 16 pixels of it.
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 
 import numpy as np
 
 from sam2_video.config import DatasetConfig
+from sam2_video.data.check.coverage import find_in_coverage, find_in_visibility
 from sam2_video.data.check.report import Finding
 from sam2_video.data.coco_video import CocoVideo
-from sam2_video.data.facts import Fault, VideoFacts
-from sam2_video.data.sampling import can_be_supervised, is_still
+from sam2_video.data.facts import VideoFacts
+from sam2_video.data.folder import FolderVideo
 from sam2_video.data.sets import clip_settings
-from sam2_video.data.source import ImageFiles
 from sam2_video.data.video import Video
+from sam2_video.structures import IGNORE
 
 DRAWN_PIXEL, MEMORY_CELL = 4, 16
 """Sides, in pixels of the model's input, of a pixel of the drawn mask, and of a cell of memory."""
 MUCH = 0.2
 """The share of an object's masks from which on being too small is a warning."""
-MANY_REPEATS = 0.1
+MANY_OBJECTS = 30
+"""From which on it is asked whether all objects of a label map are objects."""
+MOST_LOOKED_AT = 20
+_ALL_IGNORED = "write the object as 1 in place of 255, or use a folder for each object"
 _EMPTY = "write objects as 1, 2, ... in the masks (0 is background, 255 is ignore), or remove it"
-
-
-def split_message(text: str) -> tuple[str, str]:
-    """Return what a reader's error says is wrong, and its way out, which comes last."""
-    message, mark, way_out = text.rpartition("; ")
-    if not mark:
-        message, mark, way_out = text.rpartition(": ")
-    return (message, way_out) if mark else (text, "correct it")
-
-
-def find_in_fault(video: Video, fault: Fault) -> Finding:
-    """Return the finding of a frame or mask that could not be read."""
-    message, way_out = split_message(fault.message)
-    head, mark, rest = message.partition(": ")
-    file = head if mark and Path(head).is_file() else None
-    return Finding(
-        "error",
-        "frame that cannot be used" if fault.kind == "frame" else "mask that cannot be used",
-        rest if file else message,
-        way_out,
-        file,
-        video.video_id,
-        video.frame_names[fault.frame],
-    )
 
 
 def find_in_path(
@@ -59,7 +38,9 @@ def find_in_path(
         return
     if not any(facts[video.video_id].object_ids for video in videos):
         message = f"no object is visible on any labelled frame of {len(videos)} videos"
-        yield Finding("error", "data", message, _EMPTY, file=path)
+        way_out = _ALL_IGNORED if any(map(_has_ignored, videos)) else _EMPTY
+        yield Finding("error", "data", message, way_out, file=path)
+    yield from _find_large_numbers(path, videos, facts)
     merged = [count_merged(video) for video in videos if isinstance(video, CocoVideo)]
     num_merged = sum(count for count, _ in merged)
     num_frames = sum(count for _, count in merged)
@@ -72,6 +53,38 @@ def find_in_path(
             "export identities (track_id, instance_id or object_id) if they are several objects",
             file=path,
         )
+
+
+def _find_large_numbers(
+    path: str, videos: Sequence[Video], facts: Mapping[str, VideoFacts]
+) -> Iterator[Finding]:
+    large = [
+        (video.video_id, object_id)
+        for video in videos
+        for object_id in facts[video.video_id].object_ids
+        if object_id >= IGNORE
+    ]
+    if large:
+        yield Finding(
+            "hint",
+            "object numbers above 254",
+            f"{len(large)} objects have numbers that no label map can hold, the first of them in "
+            f"video {large[0][0]}",
+            "they can be trained on; write predicted masks with --layout objects",
+            file=path,
+            object_id=large[0][1],
+        )
+
+
+def _has_ignored(video: Video) -> bool:
+    """Say whether a video without objects has masks of 255, as of programs that draw white."""
+    for index in video.labelled_frames[:MOST_LOOKED_AT]:
+        try:
+            if (video.read_masks(index, (1,)) == IGNORE).any():
+                return True
+        except (OSError, ValueError):  # which the look at the video has told
+            return False
+    return False
 
 
 def _are_categories(video: CocoVideo) -> bool:
@@ -88,66 +101,39 @@ def find_in_video(video: Video, facts: VideoFacts, config: DatasetConfig) -> Ite
     """Yield what is to be said of a video that could be opened."""
     if not facts.object_ids:
         if not any(fault.kind == "mask" for fault in facts.faults):
-            message = "no object is visible on any labelled frame: the video is left out"
-            yield Finding("warning", "empty video", message, _EMPTY, video=video.video_id)
+            message, way_out = "no object is visible on any labelled frame", _EMPTY
+            if _has_ignored(video):
+                message += ", and masks hold the value 255, which is ignored"
+                way_out = _ALL_IGNORED
+            message += ": the video is left out"
+            yield Finding("warning", "empty video", message, way_out, video=video.video_id)
         return
-    yield from _find_in_length(video, config)
-    yield from _find_repeats(video, facts)
-    for object_id in (name for name in video.declared_ids if name not in facts.object_ids):
-        yield Finding(
-            "warning",
-            "object never visible",
-            "is named by the annotations, but has no pixel on any frame",
-            "draw it, or remove it",
-            video=video.video_id,
-            object_id=object_id,
-        )
+    yield from find_in_coverage(video, facts, clip_settings(config))
+    smoothed = _find_smoothed(video, facts, config)
+    if smoothed is not None:
+        yield smoothed
+        return
+    yield from find_in_visibility(video, facts)
     for object_id in facts.object_ids:
         yield from _find_in_sizes(video, facts, object_id, config)
 
 
-def _find_in_length(video: Video, config: DatasetConfig) -> Iterator[Finding]:
-    settings = clip_settings(config)
-    if not can_be_supervised(video, settings):
-        still = is_still(video)
-        message = "one labelled frame" if still else "no clip can hold two labelled frames"
-        way_out = (
-            "set dataset.still_images: motion, or label more frames"
-            if still
-            else "raise dataset.frame_stride or dataset.video_clip_length, or label more frames"
-        )
-        yield Finding(
-            "warning",
-            "video that teaches no tracking",
-            f"{message}, so nothing is learned of tracking",
-            way_out,
-            video=video.video_id,
-        )
-    elif video.num_frames < settings.length:
-        yield Finding(
-            "hint",
-            "video shorter than a clip",
-            f"{video.num_frames} frames, a clip has {settings.length}: it is played to and fro",
-            "lower dataset.video_clip_length, if there are many such videos",
-            video=video.video_id,
-        )
-
-
-def _find_repeats(video: Video, facts: VideoFacts) -> Iterator[Finding]:
-    if not len(facts.repeats):
-        return
-    frame, earlier = map(int, facts.repeats[0])
-    share = len(facts.repeats) / video.num_frames
-    files = video.frames
-    yield Finding(
-        "warning" if share >= MANY_REPEATS else "hint",
-        "duplicate frames",
-        f"{len(facts.repeats)} of {video.num_frames} frames are the same file as an earlier one, "
-        f"the first of them as frame {video.frame_names[earlier]}",
-        "extract frames at the video's own rate, or remove the copies",
-        str(files.paths[frame]) if isinstance(files, ImageFiles) else None,
-        video.video_id,
-        video.frame_names[frame],
+def _find_smoothed(video: Video, facts: VideoFacts, config: DatasetConfig) -> Finding | None:
+    """Find masks whose edges are blended: each grey value along them reads as an object."""
+    count = len(facts.object_ids)
+    if not isinstance(video, FolderVideo) or count <= MANY_OBJECTS:
+        return None
+    sides = [input_sides(facts, object_id, config.image_size) for object_id in facts.object_ids]
+    tiny = sum(float(np.median(one[one > 0])) < MEMORY_CELL for one in sides)
+    if tiny < count / 2:
+        return None
+    return Finding(
+        "warning",
+        "masks that look smoothed",
+        f"{count} objects, of which {tiny} have hardly any pixels: along an edge that was smoothed "
+        "each grey value is an object of its own",
+        "export masks without smoothing, scaling or JPEG; if all are objects, leave them",
+        video=video.video_id,
     )
 
 

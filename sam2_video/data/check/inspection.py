@@ -7,14 +7,16 @@ from pathlib import Path
 from loguru import logger
 
 from sam2_video.config import DatasetConfig, every_set
-from sam2_video.data.check.findings import (
-    find_in_fault,
-    find_in_path,
-    find_in_video,
-    split_message,
-)
+from sam2_video.data.check.findings import find_in_path, find_in_video
 from sam2_video.data.check.likeness import find_alike
 from sam2_video.data.check.looking import look_at_videos
+from sam2_video.data.check.messages import (
+    find_in_error,
+    find_in_fault,
+    find_unopened,
+    find_unread,
+    split_message,
+)
 from sam2_video.data.check.report import GRADES, Finding, Part
 from sam2_video.data.facts import VideoFacts
 from sam2_video.data.index import index_path
@@ -98,7 +100,7 @@ def _open_side(config: DatasetConfig, part: Part, look: _Look) -> tuple[OpenedPa
     """Open the `data_path` of a data set, and look at all videos that can be opened."""
     problems: Problems = {}
     layout, videos, findings = _open(config, problems)
-    findings += [_unopened(name, line) for name, line in problems.items()]
+    findings += [find_unopened(name, line) for name, line in problems.items()]
     path = None
     assert config.data_path is not None
     if layout is not None and look.keep_index:
@@ -118,6 +120,13 @@ def _open(
     path = Path(config.data_path).expanduser()
     masks = Path(config.masks_path).expanduser() if config.masks_path is not None else None
     layout = None
+    said: list[str] = []
+    sink = logger.add(
+        lambda message: said.append(message.record["message"]),
+        level="WARNING",
+        # what is said of the index is not about the data
+        filter=lambda record: record["name"] != "sam2_video.data.index",
+    )
     try:
         layout = choose_layout(path, masks, config.format)
         videos = open_dataset(
@@ -129,14 +138,10 @@ def _open(
             video_pattern=config.video_pattern,
         )
     except (OSError, ValueError) as error:
-        message, way_out = split_message(str(error))
-        return layout, (), [Finding("error", "data", message, way_out, file=str(path))]
-    return layout, videos, []
-
-
-def _unopened(name: str, line: str) -> Finding:
-    message, way_out = split_message(line)
-    return Finding("error", "video that cannot be opened", message, way_out, video=name)
+        return layout, (), [find_in_error(str(error), str(path))]
+    finally:
+        logger.remove(sink)
+    return layout, videos, [find_unread(text, str(path)) for text in said]
 
 
 def _hold_out(
@@ -154,7 +159,6 @@ def _hold_out(
     parts: dict[str, Part] = {video.video_id: "left out" for video in opened.videos}
     parts |= dict.fromkeys((video.video_id for video in train), "train")
     parts |= dict.fromkeys((video.video_id for video in held_out), "val")
-    logger.info(f"{opened.path}: {len(train)} videos to train on, {len(held_out)} to validate on")
     return replace(opened, parts=parts), []
 
 

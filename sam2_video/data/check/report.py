@@ -1,5 +1,6 @@
 """What a check says: findings, and what each video and object is like."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, get_args
@@ -28,10 +29,12 @@ class Finding:
 
     def line(self) -> str:
         """Return the finding in a line: where, what, and the way out."""
-        frame = None if self.frame is None or self.file else f"frame {self.frame}"
-        item = None if self.object_id is None else f"object {self.object_id}"
-        video = None if self.video is None or self.file else f"video {self.video}"
-        places = [place for place in (self.file, video, frame, item) if place is not None]
+        names = (("video", self.video), ("frame", self.frame), ("object", self.object_id))
+        places = [] if self.file is None else [self.file]
+        parts = re.split(r"[/\\]|\.(?=[^.]*$)", self.file or "")
+        places += [
+            f"{kind} {name}" for kind, name in names if name is not None and name not in parts
+        ]
         where = f"{', '.join(places)}: " if places else ""
         return f"{where}{self.message}; {self.way_out}"
 
@@ -41,8 +44,9 @@ class ObjectSummary:
     """One object of a video.
 
     `labelled` frames speak of it, on `visible` of them it is to be seen, `returns` counts how often
-    it comes back. Sides are roots of areas in pixels of the model's input; `too_small` is the share
-    of its masks that are smaller than one pixel of what the model draws.
+    it comes back, `longest_absence` the most frames in a row for which it is away until then. Sides
+    are roots of areas in pixels of the model's input; `too_small` is the share of its masks that
+    are smaller than one pixel of what the model draws.
     """
 
     object_id: int
@@ -50,6 +54,7 @@ class ObjectSummary:
     labelled: int
     visible: int
     returns: int
+    longest_absence: int
     smallest_side: float | None
     median_side: float | None
     largest_side: float | None
@@ -58,13 +63,17 @@ class ObjectSummary:
 
 @dataclass(frozen=True)
 class VideoSummary:
-    """One video; `size` is height and width, `unreadable` counts frames and masks."""
+    """One video; `size` is height and width, `unreadable` counts frames and masks.
+
+    `longest_gap` is the most frames in a row without a label between two that have one.
+    """
 
     video: str
     part: Part
     frames: int
     size: tuple[int, int]
     labelled: int
+    longest_gap: int
     unreadable: int
     objects: tuple[ObjectSummary, ...]
 

@@ -4,8 +4,9 @@ from collections import Counter
 from collections.abc import Iterator
 
 import numpy as np
-from jaxtyping import Bool
+from jaxtyping import Bool, Int64
 
+from sam2_video.data.check.coverage import longest_gap
 from sam2_video.data.check.findings import DRAWN_PIXEL, input_sides
 from sam2_video.data.check.inspection import Inspection, OpenedPath
 from sam2_video.data.check.report import CheckReport, ObjectSummary, SetSummary, VideoSummary
@@ -43,6 +44,7 @@ def _summarise_video(opened: OpenedPath, video: Video) -> VideoSummary:
         frames=video.num_frames,
         size=facts.size,
         labelled=len(video.labelled_frames),
+        longest_gap=longest_gap(np.asarray(video.labelled_frames, dtype=np.int64))[0],
         unreadable=len(facts.faults),
         objects=tuple(_summarise_objects(opened, video, facts)),
     )
@@ -62,6 +64,7 @@ def _summarise_objects(
             labelled=int(speaks.sum()),
             visible=len(seen),
             returns=count_returns(sides[speaks] > 0),
+            longest_absence=longest_absence(np.flatnonzero(speaks), sides[speaks] > 0),
             smallest_side=float(seen.min()) if has_seen else None,
             median_side=float(np.median(seen)) if has_seen else None,
             largest_side=float(seen.max()) if has_seen else None,
@@ -85,3 +88,21 @@ def count_returns(is_visible: Bool[np.ndarray, " frames"]) -> int:
     """
     starts = Counter((is_visible[1:] & ~is_visible[:-1]).tolist())[True]
     return starts + int(is_visible[0]) - 1 if is_visible.any() else 0
+
+
+def longest_absence(
+    frames: Int64[np.ndarray, " labelled"], is_visible: Bool[np.ndarray, " labelled"]
+) -> int:
+    """Return the most frames for which an object is away before it comes back.
+
+    Args:
+        frames: The frames that speak of the object.
+        is_visible: Whether it is visible on each.
+
+    >>> longest_absence(np.array([0, 4, 8, 9]), np.array([True, False, True, False]))
+    7
+    """
+    seen = np.flatnonzero(is_visible)
+    left = seen[:-1][np.diff(seen) > 1]
+    back = seen[1:][np.diff(seen) > 1]
+    return int((frames[back] - frames[left] - 1).max()) if len(left) else 0

@@ -8,7 +8,12 @@ from sam2_video.data.check.report import GRADES, CheckReport, Finding, SetSummar
 
 MOST_ALIKE = 3
 MOST_VIDEOS = 20
-_HEAD = ("video", "part", "frames", "size", "labelled", "objects", "visible", "returns", "side px")
+_HEAD = ("video", "part", "frames", "size", "labelled", "gap", "objects", "visible", "returns")
+_HEAD += ("away", "side px")
+_EXPLAINED = (
+    "gap, away: most frames in a row without a label, and until an object comes back; side px: "
+    "smallest, median, largest"
+)
 _LEFT = 2
 
 
@@ -19,8 +24,13 @@ def describe(report: CheckReport) -> str:
         lines += [*_describe_set(one, report), ""]
     for grade in GRADES:
         lines += _describe_findings(report.graded(grade))
-    counts = (f"{len(report.graded(g))} {g}{'s' * (len(report.graded(g)) != 1)}" for g in GRADES)
-    return "\n".join([*lines, ", ".join(counts)])
+    lines.append(", ".join(_count(len(report.graded(grade)), grade) for grade in GRADES))
+    return "\n".join(map(_printable, lines))
+
+
+def _printable(line: str) -> str:
+    """Return a line without what a name of a file could do to a table or a terminal."""
+    return "".join(sign if sign.isprintable() else ascii(sign)[1:-1] for sign in line)
 
 
 def _describe_set(one: SetSummary, report: CheckReport) -> Iterator[str]:
@@ -31,14 +41,18 @@ def _describe_set(one: SetSummary, report: CheckReport) -> Iterator[str]:
     frames = sum(video.frames for video in one.videos)
     objects = sum(len(video.objects) for video in one.videos)
     yield f"{one.path}: layout {one.layout} ({one.sureness}: {one.reason})"
-    yield (
-        f"{len(one.videos)} videos, {frames} frames, {objects} objects; sides at {height} x {width}"
-        " px: smallest, median, largest"
-    )
+    counts = ((len(one.videos), "video"), (frames, "frame"), (objects, "object"))
+    sizes = f"; sides at {height} x {width} px" if one.videos else ""
+    yield f"{', '.join(_count(*pair) for pair in counts)}{sizes}"
     if one.videos:
         yield from _table([_HEAD, *(_row(video) for video in one.videos[:MOST_VIDEOS])])
+        yield _EXPLAINED
     if len(one.videos) > MOST_VIDEOS:
-        yield f"({len(one.videos) - MOST_VIDEOS} more videos; --json has all)"
+        yield f"({_count(len(one.videos) - MOST_VIDEOS, 'more video')}; --json has all)"
+
+
+def _count(number: int, name: str) -> str:
+    return f"{number} {name}{'s' * (number != 1)}"
 
 
 def _row(video: VideoSummary) -> tuple[str, ...]:
@@ -56,9 +70,11 @@ def _row(video: VideoSummary) -> tuple[str, ...]:
         str(video.frames),
         f"{video.size[0]}x{video.size[1]}",
         f"{100 * video.labelled / max(video.frames, 1):.0f} %",
+        str(video.longest_gap or "-"),
         str(len(video.objects)),
         f"{100 * visible / spoken:.0f} %" if spoken else "-",
-        str(sum(item.returns for item in video.objects)),
+        str(sum(item.returns for item in video.objects) or "-"),
+        str(max((item.longest_absence for item in video.objects), default=0) or "-"),
         sides,
     )
 

@@ -4,6 +4,7 @@ import json
 import re
 import shutil
 
+import cv2
 import numpy as np
 import pytest
 from PIL import Image
@@ -80,6 +81,36 @@ def test_a_damaged_file_is_an_error_that_names_it(data, check, damage, kind, say
     assert report.has_errors
 
 
+def test_a_line_names_each_place_once(data, check):
+    cut_png(data / "JPEGImages" / "b", data / "Annotations" / "b")
+    shutil.rmtree(data / "Annotations" / "c")
+    lines = [finding.line() for finding in check(data).findings]
+    assert [line.count(str(data)) for line in lines] == [2, 1]
+    assert lines[0].startswith(f"{data / 'JPEGImages' / 'c'}: no masks: the folder")
+    assert lines[1].startswith(f"{data / 'Annotations' / 'b' / '3.png'}: the mask cannot be read")
+    (error,) = check(data / "nowhere").findings
+    assert error.line() == f"{data / 'nowhere'}: does not exist; correct dataset.data_path"
+
+
+def test_a_link_that_leads_to_itself_is_found_not_raised(data, check):
+    path = data / "JPEGImages" / "b" / "3.jpg"
+    path.unlink()
+    path.symlink_to(path.name)
+    (finding,) = check(data).findings
+    assert (finding.grade, finding.video, finding.file) == ("error", "b", str(path))
+    assert finding.message == "too many levels of symbolic links"
+
+
+def test_what_lies_there_and_is_not_read_is_a_warning(data, check):
+    (data / "JPEGImages" / "b" / "3.heic").write_bytes(b"")
+    (data / "Annotations" / "c" / "99.png").symlink_to("nowhere.png")
+    report = check(data)
+    assert [one[:2] for one in found(report)] == [("warning", "left unread")] * 2
+    assert report.findings[0].file == str(data / "JPEGImages" / "b")
+    assert "1 entries (3.heic)" in report.findings[0].message
+    assert report.findings[0].way_out.startswith("expected files .jpg")
+
+
 def test_all_faults_are_found_in_one_go(data, check):
     for number, damage in enumerate((cut_jpeg, colour_mask, deep_mask, cut_png)):
         name = "abcd"[number]
@@ -120,6 +151,36 @@ def test_a_video_without_masks_is_an_error_beside_the_others(data, check):
     assert {video.video for video in report.sets[0].videos} == set("acd")
 
 
+def test_a_video_without_frames_is_an_error_beside_the_others(data, check):
+    for path in (data / "JPEGImages" / "b").iterdir():
+        path.unlink()
+    report = check(data)
+    assert found(report) == [("error", "video that cannot be opened", "b", None, None)]
+    assert report.findings[0].file == str(data / "JPEGImages" / "b")
+
+
+def test_masks_of_0_and_255_are_told_how_to_become_objects(data, check):
+    for index in range(NUM_FRAMES):
+        path = data / "Annotations" / "b" / f"{index}.png"
+        Image.fromarray(np.where(np.array(Image.open(path)) > 0, 255, 0).astype(np.uint8)).save(
+            path
+        )
+    (finding,) = check(data).findings
+    assert (finding.grade, finding.kind, finding.video) == ("warning", "empty video", "b")
+    assert "masks hold the value 255, which is ignored" in finding.message
+    assert finding.way_out.startswith("write the object as 1 in place of 255")
+
+
+def test_masks_with_smoothed_edges_are_told_as_such(data, check):
+    for index in range(NUM_FRAMES):
+        path = data / "Annotations" / "b" / f"{index}.png"
+        oval = cv2.ellipse(np.zeros(SIZE), (30, 24), (20, 12), 9 * index, 0, 360, 255, -1)
+        Image.fromarray(cv2.GaussianBlur(oval, (9, 9), 3).astype(np.uint8)).save(path)
+    (finding,) = check(data).findings
+    assert (finding.grade, finding.kind) == ("warning", "masks that look smoothed")
+    assert "each grey value is an object of its own" in finding.message
+
+
 def test_a_video_without_objects_is_a_warning(data, check):
     for index in range(NUM_FRAMES):
         write_mask(data / "Annotations" / "b" / f"{index}.png")
@@ -132,43 +193,6 @@ def test_no_objects_at_all_are_an_error(data, check):
     for path in (data / "Annotations").rglob("*.png"):
         write_mask(path)
     assert ("error", "data", None, None, None) in found(check(data))
-
-
-def test_an_object_that_is_named_and_never_seen_is_a_warning(data, check):
-    folder = data / "Annotations" / "b"
-    for index in range(NUM_FRAMES):
-        label = folder / f"{index}.png"
-        label.unlink()
-        write_mask(folder / "1" / label.name, (4, 4, 10, 10))
-        write_mask(folder / "7" / label.name)
-    for name in "acd":
-        shutil.rmtree(data / "JPEGImages" / name)
-    report = check(data, val_fraction=0.0)
-    assert found(report) == [("warning", "object never visible", "b", None, 7)]
-
-
-def test_a_short_video_and_one_that_teaches_no_tracking_are_told(data, check):
-    for index in range(2, NUM_FRAMES):
-        (data / "JPEGImages" / "a" / f"{index}.jpg").unlink()
-        (data / "Annotations" / "a" / f"{index}.png").unlink()
-    for index in range(1, NUM_FRAMES - 1):
-        (data / "Annotations" / "b" / f"{index}.png").unlink()
-    assert found(check(data)) == [
-        ("warning", "video that teaches no tracking", "b", None, None),
-        ("hint", "video shorter than a clip", "a", None, None),
-    ]
-    assert [one[1] for one in found(check(data, frame_stride=[1, 7]))] == [
-        "video shorter than a clip"
-    ]
-
-
-def test_copies_of_a_frame_are_told_with_the_frame_they_copy(data, check):
-    frames = data / "JPEGImages" / "c"
-    shutil.copyfile(frames / "2.jpg", frames / "5.jpg")
-    report = check(data)
-    assert found(report) == [("warning", "duplicate frames", "c", "5", None)]
-    assert "1 of 8 frames" in report.findings[0].message
-    assert report.findings[0].message.endswith("as frame 2")
 
 
 def test_objects_that_vanish_at_the_input_are_told_with_their_share(data, check):
@@ -224,6 +248,30 @@ def test_classes_joined_to_one_object_are_told_once(data, check):
     assert "on 32 of 32 frames" in report.findings[0].message
     assert found(check(coco(data, key="track_id"))) == []
     assert found(check(coco(data, regions=1))) == []
+
+
+def test_numbers_that_no_label_map_can_hold_are_a_hint(data, check):
+    path = coco(data, key="track_id")
+    content = json.loads(path.read_text())
+    for one in content["annotations"]:
+        one["track_id"] += 254
+    path.write_text(json.dumps(content))
+    report = check(path)
+    assert found(report) == [("hint", "object numbers above 254", None, None, 255)]
+    assert "4 objects have numbers" in report.findings[0].message
+    assert "--layout objects" in report.findings[0].way_out
+
+
+def test_images_without_a_video_are_told_both_ways_out(data, check):
+    path = coco(data)
+    content = json.loads(path.read_text())
+    for one in content["images"]:
+        del one["video_id"], one["order_in_video"]
+    path.write_text(json.dumps(content))
+    (finding,) = check(path).findings
+    assert finding.grade == "error"
+    assert "video_id" in finding.message + finding.way_out
+    assert "folders of frames" in finding.message + finding.way_out
 
 
 def test_what_cannot_be_opened_at_all_is_found_not_raised(tmp_path, check):

@@ -2,9 +2,14 @@
 
 import os
 import shutil
+import subprocess
+import sys
+import tempfile
+from multiprocessing import get_context
 
 import numpy as np
 import pytest
+from loguru import logger
 
 from sam2_video.data import check as check_module
 from sam2_video.data.facts import look_at_video
@@ -108,6 +113,66 @@ def test_without_a_folder_to_keep_it_in_the_check_goes_on(data, check, cache, lo
     cache.parent.write_text("a file where the folder should be")
     assert not check(data).has_errors
     assert any("the index cannot be kept" in line for line in log)
+
+
+AS_NOBODY = """
+import os, sys
+import sam2_video.data.check, sam2_video.data.layout
+os.setuid(65534)
+from sam2_video.data.layout import open_dataset
+print([video.object_ids for video in open_dataset(sys.argv[1])])
+"""
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can become a user without rights")
+def test_an_index_that_may_not_be_read_is_as_good_as_none(data, check, cache, tmp_path):
+    check(data)
+    for folder in (tmp_path, *tmp_path.parents[:-1]):
+        if folder.stat().st_uid == os.getuid() and str(folder) != tempfile.gettempdir():
+            folder.chmod(folder.stat().st_mode | 0o055)
+    cache.parent.chmod(0o700)
+    command = [sys.executable, "-c", AS_NOBODY, str(data)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.stdout == f"{[(1, 2)] * 4}\n", done.stderr
+
+
+def test_a_user_without_a_home_opens_data_and_checks_them(data, check, monkeypatch):
+    def home():
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    monkeypatch.setattr("sam2_video.data.index.Path.home", home)
+    assert [video.object_ids for video in open_dataset(data)] == [(1, 2)] * 4
+    assert found(check(data)) == []
+
+
+def test_processes_that_keep_an_index_at_once_leave_a_whole_one(data, tmp_path, log):
+    known = {
+        f"{video.video_id}{number}": Known(look_at_video(video), b"a" * 16, b"b" * 16)
+        for video in open_dataset(data)
+        for number in range(100)
+    }
+    path = tmp_path / "index.npz"
+    context = get_context("fork")
+    processes = [context.Process(target=save_often, args=(path, known)) for _ in range(3)]
+    for process in processes:
+        process.start()
+    seen = set()
+    while any(process.is_alive() for process in processes):
+        seen.add(len(load_index(path)))
+    for process in processes:
+        process.join()
+    assert seen <= {0, 400}
+    assert not any("damaged" in line for line in log)
+    assert len(load_index(path)) == 400
+    assert [one.name for one in tmp_path.iterdir() if one.is_file()] == ["index.npz"]
+    assert all(process.exitcode == 0 for process in processes)
+
+
+def save_often(path, known):
+    logger.add(lambda message: os._exit(1), level="WARNING")
+    for _ in range(10):
+        save_index(path, known)
 
 
 def test_nothing_is_kept_when_it_is_not_wanted(data, check, cache, looked):
