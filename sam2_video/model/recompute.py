@@ -37,13 +37,14 @@ def computed_again(
     kind = tensor.device.type
     precision = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else None
 
-    def pack(saved: Tensor) -> Tensor | None:
-        return None if saved.data_ptr() == tensor.data_ptr() else saved
+    def pack(saved: Tensor) -> Tensor | tuple[torch.Size, tuple[int, ...]]:
+        # what is saved may be a view: PyTorch's attention takes an axis of heads
+        return saved if saved.data_ptr() != tensor.data_ptr() else (saved.shape, saved.stride())
 
-    def unpack(kept: Tensor | None) -> Tensor:
-        if kept is not None:
+    def unpack(kept: Tensor | tuple[torch.Size, tuple[int, ...]]) -> Tensor:
+        if isinstance(kept, Tensor):
             return kept
         with torch.no_grad(), torch.autocast(kind, precision, enabled=precision is not None):
-            return compute()
+            return compute().as_strided(*kept)
 
     return saved_tensors_hooks(pack, unpack)

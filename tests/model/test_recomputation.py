@@ -86,6 +86,25 @@ def test_the_gradient_is_that_of_what_is_kept_dropout_and_clicks_included(
     assert_same_learning(learn(recomputed), kept_all)
 
 
+@pytest.mark.parametrize("precision", [torch.float32, torch.bfloat16])
+def test_without_dropout_pytorchs_own_attention_gets_its_keys_again(precision):
+    """The micro network's values are as wide as its keys: no kernel of ours takes them."""
+    model = micro_model(("memory_attention",)).train()
+
+    def gradient(recomputed):
+        model.zero_grad()
+        with torch.autocast("cpu", precision, enabled=precision != torch.float32):
+            prompt = mask_prompt(0, (0, 1))
+            clips = torch.zeros(2, dtype=torch.long)
+            said = model(noise(1, 3), clips, [prompt], None, (), recomputed)
+        said[-1].mask_logits.square().mean().backward()
+        learning = model.network.memory_attention.parameters()
+        return torch.cat([p.grad.flatten() for p in learning if p.grad is not None])
+
+    expected = gradient("none")
+    assert float((gradient("cheap") - expected).norm() / expected.norm()) < 1e-6
+
+
 def test_with_a_truncated_memory_too(learn):
     assert_same_learning(learn("frames", truncate=2), learn("none", truncate=2))
 
