@@ -1,6 +1,7 @@
 """Write files whole or not at all, and read back the tables among them."""
 
 import csv
+import errno
 import io
 import json
 import math
@@ -11,20 +12,31 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+NO_ROOM = (errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC))
+"""What the system says where a disk, a limit on files or a user's share of a disk is full."""
+
 
 @contextmanager
-def whole(path: Path) -> Iterator[Path]:
+def whole(path: Path, num_bytes: int | None = None) -> Iterator[Path]:
     """Give a temporary name beside a path; what is there at the end takes the path's place.
 
     A file or a folder, on the disk before it is renamed; after an error nothing is left of it, and
     what was at the path stays. Its folder is made. One process at a time may write to a path.
+
+    Args:
+        path: of the file or folder.
+        num_bytes: that it will have, if known: told where there is no room for it.
+
+    Raises:
+        OSError: it cannot be written; where there is no room it says how much was needed.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f".{path.stem}.part{path.suffix}")
     _remove(part)
     try:
-        yield part
-        _flush(part)
+        with _telling_room(path, part, num_bytes):
+            yield part
+            _flush(part)
         if part.is_dir() and path.is_dir():
             old = path.with_name(f".{path.name}.old")
             path.replace(old)
@@ -32,8 +44,16 @@ def whole(path: Path) -> Iterator[Path]:
             _remove(old)
         else:
             part.replace(path)
+        _flush_names(path.parent)
     finally:
         _remove(part)
+
+
+def remove_parts(folder: Path) -> None:
+    """Remove what a killed process had begun to write in a folder; nobody else may write there."""
+    for pattern in (".*.part", ".*.part.*"):
+        for part in folder.glob(pattern):
+            _remove(part)
 
 
 def write_text(path: Path, text: str) -> None:
@@ -47,9 +67,11 @@ def write_text(path: Path, text: str) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        part.write_text(text, encoding="utf-8", newline="\n")
-        _flush(part)
+        with _telling_room(path, part, len(text.encode())):
+            part.write_text(text, encoding="utf-8", newline="\n")
+            _flush(part)
         part.replace(path)
+        _flush_names(path.parent)
     finally:
         part.unlink(missing_ok=True)
 
@@ -69,14 +91,18 @@ def write_rows(path: Path, rows: Sequence[Mapping[str, Any]], columns: Sequence[
 
 
 def read_numbers(path: Path) -> list[dict[str, float]]:
-    """Read a table of numbers as `write_rows` writes it; no file has no rows."""
+    """Read a table of numbers as `write_rows` writes it; no file has no rows.
+
+    A last line without an end is left out: it was cut off, perhaps within a number.
+    """
     if not path.is_file():
         return []
     with path.open(encoding="utf-8", newline="") as file:
-        return [
-            {name: float(value) for name, value in row.items() if value}
-            for row in csv.DictReader(file)
-        ]
+        lines = [line for line in file if line.endswith("\n")]
+    return [
+        {name: float(value) for name, value in row.items() if value}
+        for row in csv.DictReader(lines)
+    ]
 
 
 def _plain(value: Any) -> Any:  # noqa: ANN401 (whatever JSON can hold)
@@ -95,6 +121,36 @@ def _flush(path: Path) -> None:
     for file in files:
         with file.open("r+b") as handle:
             os.fsync(handle.fileno())
+
+
+def _flush_names(folder: Path) -> None:
+    """Wait until the names in a folder are on the disk: without power a rename is lost else."""
+    if hasattr(os, "O_DIRECTORY"):
+        number = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(number)
+        finally:
+            os.close(number)
+
+
+@contextmanager
+def _telling_room(path: Path, part: Path, num_bytes: int | None) -> Iterator[None]:
+    """Say of a write for which there is no room how much of it there was, and what it takes."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in NO_ROOM:
+            raise
+        files = [inner for inner in part.rglob("*") if inner.is_file()] if part.is_dir() else [part]
+        room = sum(file.stat().st_size for file in files if file.exists())
+        if error.errno == errno.ENOSPC:
+            room += shutil.disk_usage(path.parent).free
+        needed = f"more than {room / 1e6:.2f}" if num_bytes is None else f"{num_bytes / 1e6:.2f}"
+        raise OSError(
+            error.errno,
+            f"{error.strerror}: it takes {needed} MB, there is room for {room / 1e6:.2f} MB",
+            str(path),
+        ) from error
 
 
 def _remove(path: Path) -> None:

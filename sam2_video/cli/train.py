@@ -71,10 +71,19 @@ def run_train(argv: Sequence[str], program: str = "sam2-video train") -> int:
         print(error, file=sys.stderr)
         print(f"{program} --help lists every flag", file=sys.stderr)
         return USAGE_ERROR
+    codes: list[int] = []
+    failed = report_errors(lambda: codes.append(_train(config)), is_debug=config.debug)
+    return failed or codes[0]
+
+
+def _train(config: TrainConfig) -> int:
+    """Train, and return 0, or 128 + the number of the signal that stopped the run."""
     # Imported late: torch takes seconds, and neither help nor a wrong setting needs it.
     from sam2_video.training.run import train
+    from sam2_video.training.stopping import SIGNALLED
 
-    return report_errors(lambda: train(config), is_debug=config.debug)
+    result = train(config)
+    return 0 if result.stopped_by is None else SIGNALLED + result.stopped_by
 
 
 def _configure(line: _CommandLine) -> TrainConfig:

@@ -75,6 +75,11 @@ class TrainerConfig:
         None, "stop after this many validations without a better J&F; null = never", ge=1
     )
     save_every: int = setting(1, "epochs between epoch_*.ckpt", ge=1)
+    save_every_minutes: float | None = setting(
+        10.0,
+        "write last.ckpt within an epoch too, this long after the one before; null = never",
+        gt=0,
+    )
     keep_checkpoints: int = setting(
         3, "how many of the newest epoch_*.ckpt are kept; -1 = all", ge=-1
     )

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -24,7 +25,7 @@ def write_meta(network: nn.Module, path: Path) -> None:
         ValueError: what was read back differs from what was written.
     """
     state = {name: tensor.cpu() for name, tensor in merged_state(network).items()}
-    with whole(path) as part:
+    with whole(path, sum(tensor.nbytes for tensor in state.values())) as part:
         save_meta(state, part)
 
 
@@ -34,15 +35,24 @@ def save_meta(state: Mapping[str, Tensor], path: Path) -> None:
     Raises:
         ValueError: it differs.
     """
+    save_tensors({"model": to_meta(state)}, path)
+    compare(state, path)
+
+
+def save_tensors(content: Mapping[str, Any], path: Path) -> None:
+    """Write plain values and tensors as `torch.save` does.
+
+    Raises:
+        OSError: the file cannot be written, such as on a full disk.
+    """
     with path.open("wb") as file:
         try:
-            torch.save({"model": to_meta(state)}, file)
+            torch.save(content, file)
         except RuntimeError as error:
             # all that torch says of a full disk is that an assertion of its own failed
             if isinstance(error.__context__, OSError):
                 raise error.__context__ from error
             raise
-    compare(state, path)
 
 
 def write_meta_yaml(architecture: Architecture, side: int, path: Path) -> None:

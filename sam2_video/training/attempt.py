@@ -26,7 +26,7 @@ from sam2_video.training.callbacks import (
     StepLog,
     StopAtLimit,
 )
-from sam2_video.training.checkpoints import Checkpoints, StopOnSignal, TrainingInterruptedError
+from sam2_video.training.checkpoints import Checkpoints
 from sam2_video.training.loggers import open_loggers
 from sam2_video.training.machine import end_other_processes, has_failed_process
 from sam2_video.training.metrics_log import MetricsCsv
@@ -36,7 +36,10 @@ from sam2_video.training.pictures import Pictures
 from sam2_video.training.prepare import make_tuner
 from sam2_video.training.progress import EpochLines, RunBar, TimeLeft
 from sam2_video.training.resume import Resume
+from sam2_video.training.run_lock import FolderGuard, RunLock
 from sam2_video.training.score_files import ScoreFiles
+from sam2_video.training.state_file import StateFiles
+from sam2_video.training.stopping import StopOnSignal, TrainingInterruptedError
 from sam2_video.training.summary import TrainResult, make_result, write_summary
 from sam2_video.training.trainer import BETTER, MemoryTuner
 
@@ -62,6 +65,7 @@ class Setup:
     datamodule: ClipDataModule
     records: Records
     devices: dict[str, Any]
+    lock: RunLock
     begun: float
 
     @property
@@ -113,12 +117,14 @@ def attempt(setup: Setup, config: TrainConfig, guard: MemoryGuard, is_again: boo
         enable_model_summary=False,
         enable_progress_bar=_has_terminal(),
         callbacks=[
+            FolderGuard(setup.lock, records.table),
             SameBatchSize(config, datamodule),
             *_callbacks(config, output_dir, records, datamodule),
             guard,
         ],
         logger=open_loggers(output_dir, records.table, first_step, wandb_project),
         default_root_dir=output_dir,
+        plugins=[StateFiles(None if resume is None else resume.checkpoint)],
     )
     if is_again and records.table.rows:
         # a new file of TensorBoard hides what an older one says of this step and later ones
@@ -127,8 +133,8 @@ def attempt(setup: Setup, config: TrainConfig, guard: MemoryGuard, is_again: boo
     is_first = resume is None and not is_again
     if trainer.is_global_zero and records.pictures is not None and is_first:
         records.pictures.draw_data(tuner.model.image_size)
-    is_finished = _fit(trainer, tuner, datamodule, records.best, resume, is_first=is_first)
-    result = make_result(output_dir, records.table, records.best, is_finished=is_finished)
+    stopped_by = _fit(trainer, tuner, datamodule, records.best, resume, is_first=is_first)
+    result = make_result(output_dir, records.table, records.best, stopped_by)
     if trainer.is_global_zero:
         facts = {
             "precision": setup.devices["precision"],
@@ -175,6 +181,7 @@ def _callbacks(
         output_dir / folder.CHECKPOINTS,
         settings.save_every,
         settings.keep_checkpoints,
+        settings.save_every_minutes,
         records.table,
     )
     time_left = TimeLeft(settings.max_steps, settings.max_time_minutes)
@@ -215,8 +222,8 @@ def _fit(
     resume: Resume | None,
     *,
     is_first: bool,
-) -> bool:
-    """Validate, train and validate; return whether nobody asked to stop."""
+) -> int | None:
+    """Validate, train and validate; return the signal by which somebody asked to stop, if any."""
     has_validation = bool(datamodule.val_videos)
     checkpoint = None if resume is None else str(resume.checkpoint)
     try:
@@ -228,7 +235,7 @@ def _fit(
             trainer.validate(tuner, datamodule=datamodule, verbose=False)
     except TrainingInterruptedError as stop:
         messages.describe_stop(str(stop), Path(trainer.default_root_dir))
-        return False
+        return stop.number
     except BaseException as error:
         if trainer.world_size > 1:
             atexit.register(end_other_processes, trainer)
@@ -238,7 +245,7 @@ def _fit(
         raise
     if best.best is None:
         best.write(trainer, tuner)
-    return True
+    return None
 
 
 def _finish(

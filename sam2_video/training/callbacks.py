@@ -242,8 +242,8 @@ def peak_memory_gb() -> float:
 class StopAtLimit(Callback):
     """Ends training, as if done, after a number of steps or minutes of this process.
 
-    An epoch that is cut short counts as an epoch. Lightning's own `max_steps` is not used: with
-    it, a run that is resumed at the end of an epoch takes that epoch for unfinished.
+    Lightning's own `max_steps` is not used: with it, a run that is resumed at the end of an epoch
+    takes that epoch for unfinished.
     """
 
     def __init__(self, max_steps: int, max_minutes: float | None) -> None:
@@ -252,8 +252,10 @@ class StopAtLimit(Callback):
         self._start = time.monotonic()
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Start the clock."""
+        """Start the clock; a run that was at its limit when it was killed only ends."""
         self._start = time.monotonic()
+        if 0 < self.max_steps <= trainer.global_step:
+            trainer.should_stop = True
 
     def on_train_batch_end(
         self,

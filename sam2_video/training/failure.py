@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from sam2_video.files import whole
+from sam2_video.model.writing import save_tensors
 from sam2_video.structures import ClipBatch, ClipSource, FrameLevels
 
 
@@ -25,7 +26,7 @@ def save_batch(path: Path, batch: ClipBatch, weights: dict[str, Tensor]) -> None
         "weights": weights,
     }
     with whole(path) as part:
-        torch.save(content, part)
+        save_tensors(content, part)
 
 
 def load_batch(path: Path) -> tuple[ClipBatch, dict[str, Tensor]]:

@@ -12,6 +12,8 @@ PICTURES, REPORT = "pictures", "report.html"
 SCORES = "scores_{}.json"
 """Of the validations `zero_shot`, `best` and `last`, video by video."""
 CHECKPOINTS, LAST, BEST = "checkpoints", "last.ckpt", "best_model.pth"
+PREVIOUS = "previous.ckpt"
+"""The state before `last.ckpt`, for when that is damaged."""
 BEST_YAML = "best_model.yaml"
 
 _RANKS = ("RANK", "LOCAL_RANK", "NODE_RANK", "GROUP_RANK", "SLURM_PROCID")
@@ -75,7 +77,11 @@ def find_resume(resume: str) -> tuple[Path, Path]:
         FileNotFoundError: there is no checkpoint.
     """
     path = Path(resume)
-    checkpoint = path / CHECKPOINTS / LAST if path.is_dir() else path
+    checkpoint = path
+    if path.is_dir():
+        names = (LAST, PREVIOUS, *sorted(p.name for p in (path / CHECKPOINTS).glob("epoch_*.ckpt")))
+        found = [path / CHECKPOINTS / name for name in names]
+        checkpoint = next((p for p in found if p.is_file()), found[0])
     if not checkpoint.is_file():
         raise FileNotFoundError(
             f"resume: no checkpoint at {checkpoint}; expected a .ckpt of a run, or its folder"
@@ -87,4 +93,10 @@ def find_resume(resume: str) -> tuple[Path, Path]:
 def is_finished(output_dir: Path) -> bool:
     """Say whether the run in a folder came to its end."""
     path = output_dir / SUMMARY
-    return path.is_file() and json.loads(path.read_text(encoding="utf-8"))["is_finished"] is True
+    if not path.is_file():
+        return False
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError:  # damaged: what the run came to is found out again
+        return False
+    return isinstance(content, dict) and content.get("is_finished") is True

@@ -34,6 +34,7 @@ class MetricsCsv(Logger):
         self._rows: dict[int, dict[str, float]] = {}
         self._written = -math.inf
         self._pause = LEAST_SECONDS
+        self._is_closed = False
         if first_step is not None:
             for row in read_numbers(path):
                 if row["step"] < first_step:
@@ -84,7 +85,7 @@ class MetricsCsv(Logger):
     @rank_zero_only
     def save_table(self) -> None:
         """Write the table, whole, which takes the longer the longer the run."""
-        if self._rows:
+        if self._rows and not self._is_closed:
             start = time.monotonic()
             rows = [
                 row | {name: int(row[name]) for name in COUNTS if name in row} for row in self.rows
@@ -93,6 +94,10 @@ class MetricsCsv(Logger):
             write_rows(self.path, rows, [*COUNTS, *sorted(names.difference(COUNTS))])
             self._written = time.monotonic()
             self._pause = max(LEAST_SECONDS, (self._written - start) / MAX_SHARE_OF_TIME)
+
+    def close(self) -> None:
+        """Write no more, whatever is still logged: the folder is gone."""
+        self._is_closed = True
 
     @rank_zero_only
     def finalize(self, status: str) -> None:

@@ -10,6 +10,7 @@ from sam2_video.config import TrainerConfig
 from sam2_video.files import read_numbers
 from sam2_video.model.checkpoint import read_pickle
 from sam2_video.training.folder import (
+    BEST,
     CHECKPOINTS,
     LAST,
     METRICS_CSV,
@@ -17,6 +18,7 @@ from sam2_video.training.folder import (
     is_finished,
 )
 from sam2_video.training.optimiser import named_indices
+from sam2_video.training.state_file import find_fault, list_states
 from sam2_video.training.trainer import MemoryTuner
 
 
@@ -30,6 +32,8 @@ class Resume:
     num_epochs: int
     shapes: Mapping[str, tuple[int, ...]]
     trained: frozenset[str]
+    damaged: tuple[str, ...] = ()
+    """Newer checkpoints that cannot be used, and why."""
 
     @property
     def is_best_later(self) -> bool:
@@ -47,17 +51,26 @@ class Resume:
 
 
 def read_resume(resume: str) -> Resume:
-    """Read the checkpoint that `--resume` names: a `.ckpt`, or the folder of a run.
+    """Read the checkpoint that `--resume` names: a `.ckpt`, or the newest whole one of a run.
 
     Raises:
         FileNotFoundError: there is no checkpoint.
-        ValueError: the file is no training state of ours.
+        ValueError: the file is no training state of ours, or all of them are damaged.
     """
     path, output_dir = find_resume(resume)
+    faults: list[str] = []
+    if Path(resume).is_dir():
+        path, faults = _newest_whole(output_dir)
     try:
         content: Any = read_pickle(path, is_mapped=True)
+        fault = find_fault(path)
+        if fault is not None:
+            raise ValueError(f"{path}: damaged ({fault})")
     except ValueError as error:
-        raise ValueError(f"resume: {error}; give another .ckpt of the run") from error
+        raise ValueError(
+            f"resume: {error}; give another .ckpt of the run, or its folder: the newest whole one "
+            "is then taken"
+        ) from error
     if not isinstance(content, Mapping) or not {"loops", "optimizer_states"} <= set(content):
         has_state = (output_dir / CHECKPOINTS / LAST).is_file()
         raise ValueError(
@@ -78,6 +91,22 @@ def read_resume(resume: str) -> Resume:
         num_epochs=content["loops"]["fit_loop"]["epoch_progress"]["current"]["processed"],
         shapes={name: tuple(value.shape) for name, value in content["state_dict"].items()},
         trained=frozenset(named_indices(state)),
+        damaged=tuple(faults),
+    )
+
+
+def _newest_whole(output_dir: Path) -> tuple[Path, list[str]]:
+    """Return the newest state whose checksums are right, and what is wrong with newer ones."""
+    faults: list[str] = []
+    for path in list_states(output_dir):
+        fault = find_fault(path)
+        if fault is None:
+            return path, faults
+        faults.append(f"{path} ({fault})")
+    raise ValueError(
+        f"resume: every checkpoint of {output_dir} is damaged: {'; '.join(faults)}. Is "
+        "the disk failing? Start again with another --output-dir, or from the best weights: "
+        f"--model-checkpoint {output_dir / CHECKPOINTS / BEST}"
     )
 
 

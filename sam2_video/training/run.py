@@ -11,6 +11,7 @@ from loguru import logger
 
 from sam2_video.config import TrainConfig
 from sam2_video.configuration import save
+from sam2_video.files import remove_parts
 from sam2_video.training import folder, messages
 from sam2_video.training.attempt import Setup, attempt, open_records
 from sam2_video.training.batch_size import choose_batch_size
@@ -20,6 +21,7 @@ from sam2_video.training.non_finite import NonFiniteLossError
 from sam2_video.training.out_of_memory import OutOfMemoryError, attempt_with_less
 from sam2_video.training.prepare import check_single_frames_teach, load_tuner, open_data
 from sam2_video.training.resume import Resume, check_resume, read_resume
+from sam2_video.training.run_lock import RunLock
 from sam2_video.training.summary import TrainResult
 
 
@@ -34,7 +36,11 @@ def train(config: TrainConfig) -> TrainResult:
     """
     resume = None if config.resume is None else read_resume(config.resume)
     output_dir = Path(config.output_dir) if resume is None else resume.output_dir
-    with messages.RunLog(config.debug) as log, messages.without_noise(is_debug=config.debug):
+    with (
+        messages.RunLog(config.debug) as log,
+        messages.without_noise(is_debug=config.debug),
+        RunLock(output_dir) as lock,
+    ):
         if Path(config.output_dir).absolute() != output_dir.absolute():
             logger.info(
                 f"output_dir: a resumed run goes on in {output_dir}, not in {config.output_dir}"
@@ -43,7 +49,7 @@ def train(config: TrainConfig) -> TrainResult:
         try:
             if resume is None and folder.is_main_process():
                 folder.check_free(output_dir)
-            return _run(config, output_dir, resume, log)
+            return _run(config, resume, log, lock)
         except (NonFiniteLossError, OutOfMemoryError) as error:
             is_here_alone = isinstance(error, OutOfMemoryError) and not error.is_everywhere
             if folder.is_main_process() or is_here_alone:
@@ -58,9 +64,10 @@ def train(config: TrainConfig) -> TrainResult:
 
 
 def _run(
-    config: TrainConfig, output_dir: Path, resume: Resume | None, log: messages.RunLog
+    config: TrainConfig, resume: Resume | None, log: messages.RunLog, lock: RunLock
 ) -> TrainResult:
     begun = time.monotonic()
+    output_dir = Path(config.output_dir)
     accelerator = resolve_accelerator(config.trainer.accelerator)
     num_devices = count_devices(config.trainer.devices, accelerator)
     precision = choose_precision(config.trainer.precision, accelerator)
@@ -79,6 +86,7 @@ def _run(
     )
     # not before everything that is given has proved usable: a failed start leaves no folder
     if folder.is_main_process():
+        lock.take()
         _open_folder(config, output_dir, resume, log)
     setup = Setup(
         output_dir,
@@ -88,6 +96,7 @@ def _run(
         datamodule,
         open_records(config, output_dir, datamodule, resume),
         {"accelerator": accelerator, "devices": num_devices, "precision": precision},
+        lock,
         begun,
     )
     return attempt_with_less(partial(attempt, setup), config)
@@ -97,8 +106,15 @@ def _open_folder(
     config: TrainConfig, output_dir: Path, resume: Resume | None, log: messages.RunLog
 ) -> None:
     if resume is None:
+        # again, now that no other run can begin there
+        folder.check_free(output_dir)
         folder.claim(output_dir)
     else:
+        # what a killed process has left unfinished
+        remove_parts(output_dir)
+        remove_parts(output_dir / folder.CHECKPOINTS)
+        for fault in resume.damaged:
+            logger.warning(f"resume: {fault} is damaged; the one before it is used")
         # it tells of the run's end before this one's
         (output_dir / folder.SUMMARY).unlink(missing_ok=True)
         logger.info(f"going on at step {resume.step} from {resume.checkpoint}")

@@ -17,8 +17,9 @@ class TrainResult:
     """What a run came to, as J&F: the mean over the objects of whole validation videos.
 
     `before` is zero-shot, the weights that training started from; None where nothing was validated.
-    `is_finished` is False where the run was asked to stop and can be resumed, `is_best_averaged`
-    is True where `best_model` holds averaged weights.
+    `is_finished` is False where the run was asked to stop and can be resumed, `stopped_by` is then
+    the number of the signal, and `is_best_averaged` is True where `best_model` holds averaged
+    weights.
     """
 
     output_dir: Path
@@ -28,10 +29,11 @@ class TrainResult:
     last: float | None
     is_finished: bool
     is_best_averaged: bool = False
+    stopped_by: int | None = None
 
 
 def make_result(
-    output_dir: Path, table: MetricsCsv, best: BestWeights, *, is_finished: bool
+    output_dir: Path, table: MetricsCsv, best: BestWeights, stopped_by: int | None = None
 ) -> TrainResult:
     """Return the result of a run."""
     values = {row["step"]: row["val/JF"] for row in table.rows if "val/JF" in row}
@@ -41,8 +43,9 @@ def make_result(
         before=values.get(0),
         best=best.best,
         last=values[max(values)] if values else None,
-        is_finished=is_finished,
+        is_finished=stopped_by is None,
         is_best_averaged=best.is_averaged,
+        stopped_by=stopped_by,
     )
 
 

@@ -1,5 +1,6 @@
 """A small generated data set and a configuration that trains on it in a second."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from sam2_video.configuration import load_config
 from sam2_video.data.synthetic import write_dataset
 from sam2_video.files import read_numbers
 from sam2_video.training.run import train
+from sam2_video.training.trainer import MemoryTuner
 
 SMALL = {
     "model.config_path": "micro",
@@ -64,6 +66,24 @@ def run(configure):
         return train(configure(output_dir, **overrides))
 
     return train_in
+
+
+def at_call(monkeypatch, method, number, action):
+    """Do something just before the n-th call (from 0) of a method of the module."""
+    original = getattr(MemoryTuner, method)
+    calls = []
+
+    def wrapped(self, *args):
+        calls.append(args)
+        if len(calls) == number + 1:
+            action()
+        return original(self, *args)
+
+    monkeypatch.setattr(MemoryTuner, method, wrapped)
+
+
+def send(number):
+    return lambda: os.kill(os.getpid(), number)
 
 
 def answer_with(monkeypatch, values):

@@ -1,6 +1,5 @@
 """A run that was stopped or killed goes on as if nothing had happened."""
 
-import os
 import shutil
 import signal
 import subprocess
@@ -16,8 +15,7 @@ from sam2_video.files import read_numbers, write_rows
 from sam2_video.model.keymap import to_meta
 from sam2_video.training.resume import read_resume
 from sam2_video.training.run import train
-from sam2_video.training.trainer import MemoryTuner
-from tests.training.conftest import measured
+from tests.training.conftest import at_call, measured, send
 
 # everything random has a part: prompts of all kinds, dropout, order, strides, reversal
 LIVELY = {
@@ -55,24 +53,6 @@ def assert_same_end(output_dir, other):
     assert all(torch.equal(value, best[1][name]) for name, value in best[0].items())
 
 
-def at_call(monkeypatch, method, number, action):
-    """Do something just before the n-th call (from 0) of a method of the module."""
-    original = getattr(MemoryTuner, method)
-    calls = []
-
-    def wrapped(self, *args):
-        calls.append(args)
-        if len(calls) == number + 1:
-            action()
-        return original(self, *args)
-
-    monkeypatch.setattr(MemoryTuner, method, wrapped)
-
-
-def send(number):
-    return lambda: os.kill(os.getpid(), number)
-
-
 @pytest.fixture(scope="module")
 def unbroken(run, tmp_path_factory):
     output_dir = tmp_path_factory.mktemp("unbroken") / "run"
@@ -107,6 +87,7 @@ def test_a_run_stopped_by_a_signal_goes_on_exactly(
         at_call(patch, "training_step", batch, send(number))
         stopped = run(output_dir, **LIVELY)
     assert not stopped.is_finished
+    assert stopped.stopped_by == number
     assert read_resume(str(output_dir)).step == batch // 2 + 1
     resumed = run(output_dir, resume=str(output_dir), **LIVELY)
     assert resumed.is_finished
@@ -193,8 +174,9 @@ def test_a_second_signal_stops_at_once(run, tmp_path, monkeypatch):
         send(signal.SIGTERM)()
 
     at_call(monkeypatch, "training_step", BATCHES_AN_EPOCH + 3, twice)
-    with pytest.raises(SystemExit):
+    with pytest.raises(SystemExit) as ended:
         run(tmp_path / "run", **LIVELY)
+    assert ended.value.code == 128 + signal.SIGTERM
     assert read_resume(str(tmp_path / "run")).step == STEPS_AN_EPOCH
 
 
