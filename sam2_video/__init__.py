@@ -3,6 +3,8 @@
 from os import PathLike
 from typing import TYPE_CHECKING, Any
 
+import sam2_video.limits  # noqa: F401 (it tells OpenCV its limit, which is not imported yet)
+
 if TYPE_CHECKING:
     from sam2_video.data.check import CheckReport
     from sam2_video.evaluation import Evaluation, evaluate

@@ -1,4 +1,4 @@
-"""Write files whole or not at all, and read back the tables among them."""
+"""Write files whole or not at all, and read JSON and tables, also those that others wrote."""
 
 import csv
 import errno
@@ -90,19 +90,45 @@ def write_rows(path: Path, rows: Sequence[Mapping[str, Any]], columns: Sequence[
     write_text(path, buffer.getvalue())
 
 
+def read_json(path: Path, way_out: str = "export the file again") -> Any:  # noqa: ANN401
+    """Return what a JSON file holds.
+
+    Args:
+        path: The file.
+        way_out: What to do about one that is damaged, for the message.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: it is no JSON, or nested as no data are.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{path}: no valid JSON ({error}); {way_out}") from error
+    except RecursionError as error:
+        raise ValueError(f"{path}: no valid JSON (nested too deeply); {way_out}") from error
+
+
 def read_numbers(path: Path) -> list[dict[str, float]]:
     """Read a table of numbers as `write_rows` writes it; no file has no rows.
 
     A last line without an end is left out: it was cut off, perhaps within a number.
+
+    Raises:
+        ValueError: it is no such table.
     """
     if not path.is_file():
         return []
+    rows = []
     with path.open(encoding="utf-8", newline="") as file:
-        lines = [line for line in file if line.endswith("\n")]
-    return [
-        {name: float(value) for name, value in row.items() if value}
-        for row in csv.DictReader(lines)
-    ]
+        try:
+            table = csv.DictReader([line for line in file if line.endswith("\n")])
+            for row in table:
+                # a row longer than the head has a list under None
+                rows.append({str(name): float(value) for name, value in row.items() if value})
+        except (ValueError, TypeError, csv.Error) as error:
+            raise ValueError(f"{path}: no table of numbers ({error}); mend or remove it") from error
+    return rows
 
 
 def _plain(value: Any) -> Any:  # noqa: ANN401 (whatever JSON can hold)

@@ -6,13 +6,18 @@ from typing import Any, TypedDict
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Int, UInt8
+from jaxtyping import Bool, UInt8
 from PIL import Image
 from pycocotools import mask as coco_mask
 from torch import Tensor
 from torch.nn import functional as F
 
+from sam2_video.image_file import open_image
+from sam2_video.limits import check_pixels
+from sam2_video.segmentations import check_outline, check_segmentation, checked_runs
 from sam2_video.structures import BACKGROUND, IGNORE, OBJECT
+
+_JOINED_AT_ONCE = 16
 
 Palette = Sequence[Sequence[int]]
 Size = tuple[int, int]
@@ -55,14 +60,16 @@ def read_mask_areas(
 
 
 def _load(path: Path, size: Size) -> Image.Image:
+    height, width = size
     try:
-        with Image.open(path) as image:
-            image.load()
-    except (OSError, SyntaxError) as error:  # Pillow reports a broken PNG as a SyntaxError
+        with open_image(path) as image:
+            # the header tells the size: what is too large is never unpacked
+            if image.size == (width, height):
+                image.load()
+    except OSError as error:
         raise ValueError(
             f"{path}: the mask cannot be read ({error}); write or copy the file again"
         ) from error
-    height, width = size
     if image.size != (width, height):
         raise ValueError(
             f"{path}: the mask is {image.height}x{image.width} (height x width) but its frame is "
@@ -148,48 +155,6 @@ def separate_objects(
     return separate.masked_fill_(mask == IGNORE, IGNORE)
 
 
-def check_segmentation(segmentation: object, where: str) -> None:
-    """Refuse what is neither compressed RLE, uncompressed RLE nor polygons.
-
-    Args:
-        segmentation: The field of a COCO annotation.
-        where: File and annotation, for the message.
-    """
-    if isinstance(segmentation, dict):
-        missing = {"size", "counts"} - segmentation.keys()
-        if missing or not _is_counts(segmentation["counts"]):
-            raise ValueError(
-                f"{where}: the RLE needs `size` and `counts` (a string, or a list of whole "
-                f"numbers), got the keys {sorted(segmentation)}; export the masks again as COCO RLE"
-            )
-        return
-    if not isinstance(segmentation, list) or not segmentation:
-        raise ValueError(
-            f"{where}: segmentation {str(segmentation)[:40]!r} is neither RLE nor polygons; export "
-            "masks (not only boxes), or remove the annotation where the object is absent"
-        )
-    for polygon in segmentation:
-        if not _is_polygon(polygon):
-            raise ValueError(
-                f"{where}: {str(polygon)[:40]!r} is no polygon; expected a list "
-                "[x1, y1, x2, y2, x3, y3, ...] of at least 3 points"
-            )
-
-
-def _is_counts(counts: object) -> bool:
-    is_runs = isinstance(counts, list) and all(type(run) is int for run in counts)
-    return isinstance(counts, str) or is_runs
-
-
-def _is_polygon(points: object) -> bool:
-    return (
-        isinstance(points, list)
-        and len(points) >= 6
-        and len(points) % 2 == 0
-        and all(type(number) in (int, float) for number in points)
-    )
-
-
 def segmentation_to_rle(segmentation: object, size: Size, where: str) -> Rle:
     """Return a COCO segmentation of any form as compressed RLE.
 
@@ -200,53 +165,30 @@ def segmentation_to_rle(segmentation: object, size: Size, where: str) -> Rle:
     """
     height, width = size
     check_segmentation(segmentation, where)
+    check_pixels(height, width, where)
     if isinstance(segmentation, list):
-        return _as_text(coco_mask.merge(coco_mask.frPyObjects(segmentation, height, width)))
+        check_outline(segmentation, where)
+        return _as_text(_union(coco_mask.frPyObjects(segmentation, height, width)))
     assert isinstance(segmentation, dict)
     if segmentation["size"] != [height, width]:
         raise ValueError(
-            f"{where}: the RLE has size {segmentation['size']}, its image is "
+            f"{where}: the RLE has size {str(segmentation['size'])[:40]}, its image is "
             f"[{height}, {width}] (height, width); export masks at the size of the frames"
         )
     counts = segmentation["counts"]
-    runs = np.asarray(counts) if isinstance(counts, list) else _runs(counts, where)
-    # pycocotools decodes runs that end early into uninitialised memory, without an error.
-    if runs.dtype != np.int64 or runs.min() < 0 or runs.sum() != height * width:
-        raise ValueError(
-            f"{where}: the RLE is damaged: its runs must be whole numbers that add up to "
-            f"{height * width} pixels; export the masks again"
-        )
+    checked_runs(counts, height * width, where)
     if isinstance(counts, list):
         uncompressed: Any = {"size": [height, width], "counts": counts}
         return _as_text(coco_mask.frPyObjects(uncompressed, height, width))
     return {"size": [height, width], "counts": counts}
 
 
-def _runs(counts: str, where: str) -> Int[np.ndarray, " runs"]:
-    """Return the runs of a compressed RLE string.
-
-    Each run is groups of 5 bits, the lowest first, a sixth bit where another group follows; from
-    the fourth run on it is stored as the difference to the last but one.
-    """
-    codes = np.frombuffer(counts.encode(), dtype=np.uint8).astype(np.int64) - 48
-    if not len(codes) or codes.min() < 0 or codes.max() > 63 or codes[-1] & 32:
-        raise ValueError(
-            f"{where}: the RLE is damaged: `counts` is {counts[:20]!r}...; export the masks again"
-        )
-    ends = np.flatnonzero((codes & 32) == 0)
-    starts = np.append(0, ends[:-1] + 1)
-    lengths = ends - starts + 1
-    shifts = 5 * (np.arange(len(codes)) - np.repeat(starts, lengths))
-    runs = np.add.reduceat((codes & 31) << shifts, starts)
-    runs -= np.where(codes[ends] & 16, 1 << 5 * lengths, 0)
-    runs[1::2] = np.cumsum(runs[1::2])
-    runs[2::2] = np.cumsum(runs[2::2])
-    return runs
-
-
-def is_closed_rle(counts: str) -> bool:
-    """Say whether a compressed RLE string ends with a run, so that it can be measured safely."""
-    return bool(counts) and counts.isascii() and not (ord(counts[-1]) - 48) & 32
+def _union(rles: list[Any]) -> Any:  # noqa: ANN401 (pycocotools' own form)
+    """Join masks a few at a time: one after another would take the square of their number."""
+    while len(rles) > _JOINED_AT_ONCE:
+        starts = range(0, len(rles), _JOINED_AT_ONCE)
+        rles = [coco_mask.merge(rles[start : start + _JOINED_AT_ONCE]) for start in starts]
+    return coco_mask.merge(rles)
 
 
 def decode_rle(rle: Rle) -> Bool[Tensor, "height width"]:

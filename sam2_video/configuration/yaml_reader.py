@@ -13,6 +13,13 @@ from sam2_video.configuration.problems import Entry, Problem
 _TIMESTAMP = "tag:yaml.org,2002:timestamp"
 _MAPPING = "tag:yaml.org,2002:map"
 _NULL = "tag:yaml.org,2002:null"
+_NUMBERS = ("tag:yaml.org,2002:int", "tag:yaml.org,2002:float")
+MOST_BYTES = 2**17
+"""Of a file: a configuration that names every setting has a tenth of it."""
+MOST_VALUES = 100_000
+"""In a file whose aliases are written out: a few lines of aliases of aliases make billions."""
+_MOST_DIGITS = 100
+_MOST_DEPTH = 50
 # YAML 1.1, and so PyYAML, wants a point and a signed exponent: it reads 1e-4 as text.
 _EXPONENT_FLOAT = re.compile(r"^[-+]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)[eE][-+]?[0-9]+$")
 
@@ -114,6 +121,8 @@ def _scalar(text: str) -> Any:  # noqa: ANN401
 
 def _text_of(path: Path) -> str:
     try:
+        if path.stat().st_size > MOST_BYTES:
+            raise _FaultyYAMLError(0, f"more than {MOST_BYTES:,} bytes; expected a configuration")
         data = path.read_bytes()
     except FileNotFoundError:
         message = f"no such file (looked for {path.absolute()}); --create-config writes one"
@@ -147,7 +156,53 @@ def _leaves(text: str, *, has_any_sections: bool) -> Iterator[tuple[str, Any, in
     if not isinstance(root, yaml.MappingNode) or root.tag != _MAPPING:
         line = root.start_mark.line + 1
         raise _FaultyYAMLError(line, "expected `key: value` lines, such as `trainer:`")
+    _count_values(root, {}, 0)
     yield from _pairs(loader, root, "", set() if has_any_sections else None)
+
+
+def _count_values(node: yaml.Node, known: dict[int, int], depth: int) -> int:
+    """Return how many values a node has with its aliases written out; refuse too many.
+
+    Args:
+        node: The node.
+        known: Counts by node; 0 of one that is being counted.
+        depth: Of the node.
+    """
+    line = node.start_mark.line + 1
+    if depth > _MOST_DEPTH:
+        raise _FaultyYAMLError(line, "nested too deeply")
+    if isinstance(node, yaml.ScalarNode):
+        if node.tag in _NUMBERS and len(node.value) > _MOST_DIGITS:
+            raise _FaultyYAMLError(line, f"a number of {len(node.value)} digits")
+        return 1
+    if id(node) not in known:
+        known[id(node)] = 0
+        children = [x for pair in node.value for x in pair] if _is_map(node) else node.value
+        known[id(node)] = 1 + sum(_count_values(child, known, depth + 1) for child in children)
+    count = known[id(node)]
+    if count == 0:
+        raise _FaultyYAMLError(line, "a recursive alias, which never ends; write values out")
+    if count > MOST_VALUES:
+        raise _FaultyYAMLError(line, f"aliases that unfold to more than {MOST_VALUES:,} values")
+    return count
+
+
+def _is_map(node: yaml.Node) -> bool:
+    return isinstance(node, yaml.MappingNode)
+
+
+def _refuse_twins(node: yaml.Node) -> None:
+    """Refuse a mapping, inside a value too, that has a key twice: the first would be lost."""
+    children = node.value if isinstance(node, yaml.SequenceNode) else []
+    if isinstance(node, yaml.MappingNode):
+        children = [value for _, value in node.value]
+        seen: set[str] = set()
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode) and key.value in seen:
+                raise _FaultyYAMLError(key.start_mark.line + 1, f"{key.value} is given twice")
+            seen.add(str(key.value))
+    for child in children:
+        _refuse_twins(child)
 
 
 def _pairs(
@@ -187,6 +242,7 @@ def _is_section(name: str, value: yaml.Node, line: int, nodes_seen: set[int] | N
 
 def _value(loader: Loader, node: yaml.Node) -> Any:  # noqa: ANN401
     line = node.start_mark.line + 1
+    _refuse_twins(node)
     try:
         return loader.construct_object(node, deep=True)
     except yaml.constructor.ConstructorError as error:

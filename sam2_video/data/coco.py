@@ -1,6 +1,6 @@
 """Open a COCO JSON file for video: images with a video and an order, annotations with identity."""
 
-import json
+import reprlib
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from pathlib import Path, PureWindowsPath
@@ -13,6 +13,8 @@ from sam2_video.data.coco_video import CocoVideo, Region
 from sam2_video.data.frames import natural_key
 from sam2_video.data.image_paths import find_images_root, image_path
 from sam2_video.data.video import Problems
+from sam2_video.files import read_json
+from sam2_video.limits import check_id, check_name, check_pixels
 from sam2_video.masks import check_segmentation
 
 IDENTITY_KEYS = ("track_id", "instance_id", "object_id")
@@ -50,10 +52,10 @@ def open_coco(
     root = images_path or find_images_root(json_path, content["images"][0]["file_name"])
     key = _identity_key(json_path, content["annotations"]) or "category_id"
     regions = _group_regions(json_path, content["annotations"], content["images"], key)
-    names = {video.get("id"): video.get("name") for video in content.get("videos", [])}
+    names = _name_videos(json_path, content.get("videos", []))
     videos = []
     for video_id, images in by_video.items():
-        name = str(names.get(video_id) or video_id)
+        name = names.get(video_id) or str(video_id)
         try:
             videos.append(_open_video(json_path, root, name, images, regions))
         except (OSError, ValueError) as error:
@@ -104,21 +106,25 @@ def _load_coco(json_path: Path) -> dict[str, Any]:
             f"{json_path}: no COCO file: `images` and `annotations` are missing; export as COCO "
             "with masks, or point dataset.data_path to folders of frames"
         )
+    for key in ("images", "annotations", "videos"):
+        listed = content.get(key, [])
+        if not isinstance(listed, list) or not all(isinstance(one, dict) for one in listed):
+            raise ValueError(f"{json_path}: `{key}` is no list of records; export the file again")
     if not content["images"]:
         raise ValueError(f"{json_path}: `images` is empty; export at least one video")
     return content
 
 
-def read_json(json_path: Path) -> object:
-    """Return what a JSON file holds.
-
-    Raises:
-        ValueError: it is no JSON.
-    """
-    try:
-        return json.loads(json_path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ValueError(f"{json_path}: no valid JSON ({error}); export the file again") from error
+def _name_videos(json_path: Path, videos: Sequence[Record]) -> dict[int | str, str]:
+    """Return the names of the videos that have one, by their ids."""
+    names: dict[int | str, str] = {}
+    for video in videos:
+        if video.get("name") is not None:
+            where = f"{json_path}, video {str(video.get('id'))[:40]}"
+            for key in ("id", "name"):
+                check_field(video, key, (int, str), where)
+            names[video["id"]] = str(video["name"])
+    return names
 
 
 def _group_regions(
@@ -133,10 +139,10 @@ def _group_regions(
     for annotation in annotations:
         where = f"{json_path}, annotation {annotation.get('id')}"
         image_id = annotation.get("image_id", "missing")
-        if image_id not in names:
+        if not isinstance(image_id, int | str) or image_id not in names:
             raise ValueError(
-                f"{where}: `image_id` {image_id!r} is not among `images`; add the image, or remove "
-                "the annotation"
+                f"{where}: `image_id` {reprlib.repr(image_id)} is not among `images`; add the "
+                "image, or remove the annotation"
             )
         where += f" ({names[image_id]})"
         check_segmentation(annotation.get("segmentation"), where)
@@ -147,6 +153,7 @@ def _group_regions(
                 told = _telling(annotation, key)
                 check_field(told, key, int, where)
                 object_id = told[key]
+                check_id(object_id, f"{where}: `{key}`")
         regions[image_id].append(Region(object_id, annotation["segmentation"], where))
     return dict(regions)
 
@@ -186,6 +193,8 @@ def _open_video(
     regions: dict[int | str, list[Region]],
 ) -> CocoVideo:
     size = (images[0]["height"], images[0]["width"])
+    check_name(name, f"{json_path}, video {name[:40]!r}")
+    check_pixels(*size, f"{json_path}, video {name}")
     for image in images:
         if (image["height"], image["width"]) != size:
             raise ValueError(

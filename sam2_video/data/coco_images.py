@@ -1,6 +1,7 @@
 """The images of a COCO file by video, as the file says or as a pattern finds in their names."""
 
 import re
+import reprlib
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
@@ -8,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from sam2_video.data.frames import natural_key
+from sam2_video.limits import MOST_PATH_LETTERS, check_name
 
 Record = dict[str, Any]
 _ROBOFLOW = ".rf."
@@ -68,6 +70,7 @@ def check_images(json_path: Path, images: Sequence[Record]) -> None:
         check_field(image, "width", int, where)
         check_field(image, "height", int, where)
         check_field(image, "file_name", str, where)
+        check_name(image["file_name"], where, MOST_PATH_LETTERS)
         if image["id"] in ids:
             raise ValueError(f"{where}: two images have this `id`; give each its own")
         ids.add(image["id"])
@@ -78,11 +81,13 @@ def check_field(record: Record, key: str, kinds: type | tuple[type, ...], where:
     value = record.get(key)
     if isinstance(value, bool) or not isinstance(value, kinds):
         kind = kinds.__name__ if isinstance(kinds, type) else "int or str"
-        raise ValueError(f"{where}: `{key}` is {value!r}, expected {kind}; correct the JSON")
+        raise ValueError(
+            f"{where}: `{key}` is {reprlib.repr(value)}, expected {kind}; correct the JSON"
+        )
 
 
 def _where(json_path: Path, image: Record) -> str:
-    return f"{json_path}, image {image.get('id')} ({image.get('file_name')})"
+    return f"{json_path}, image {str(image.get('id'))[:40]} ({str(image.get('file_name'))[:80]})"
 
 
 def _group_by_name(

@@ -118,11 +118,18 @@ def read_split_lists(data_path: Path) -> SplitLists | None:
     pairs = []
     for val_list in (tree.root / "ImageSets").rglob("val.txt"):
         train_list = val_list.with_name("train.txt")
-        if train_list.is_file():
-            names = [frozenset(one.read_text("utf-8").split()) for one in (train_list, val_list)]
+        if train_list.is_file() and val_list.is_file():
+            names = [_read_names(one) for one in (train_list, val_list)]
             if all(names) and not any("/" in name for name in names[0] | names[1]):
                 pairs.append(SplitLists(val_list.parent, *names))
     return max(pairs, key=lambda pair: natural_key(str(pair.folder)), default=None)
+
+
+def _read_names(path: Path) -> frozenset[str]:
+    try:
+        return frozenset(path.read_text("utf-8").split())
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path}: no list of videos ({error}); correct or remove it") from error
 
 
 def _video_level(frames_dir: Path) -> Path:

@@ -15,12 +15,12 @@ from typing import Literal, get_args
 import cv2
 import numpy as np
 from jaxtyping import Bool, Int32, Int64, UInt8
-from PIL import Image
 from torch import Tensor
 
 from sam2_video.data.frames import read_rgb
 from sam2_video.data.source import ImageFiles
 from sam2_video.data.video import UNKNOWN, Video
+from sam2_video.image_file import open_image
 
 THUMBNAIL = 12
 """Side of the small grey pictures by which frames are compared."""
@@ -153,7 +153,7 @@ def _look_at_image(path: Path, size: tuple[int, int] | None) -> None:
     """Decode an image unless its header and its end show that it is whole."""
     with path.open("rb") as file:
         try:
-            with Image.open(file) as image:
+            with open_image(path, file) as image:
                 found, end = (image.height, image.width), _ENDS.get(image.format or "")
                 if end is not None and size in (None, found):
                     file.seek(-min(_TAIL, os.fstat(file.fileno()).st_size), os.SEEK_END)

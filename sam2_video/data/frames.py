@@ -11,8 +11,9 @@ import torch
 from einops import rearrange
 from jaxtyping import UInt8
 from loguru import logger
-from PIL import Image
 from torch import Tensor
+
+from sam2_video.image_file import open_image
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
 _REDUCED = {
@@ -96,7 +97,7 @@ def list_images(folder: Path, *, beside: str | None = None) -> tuple[Path, ...]:
 def read_size(path: Path) -> tuple[int, int]:
     """Return height and width of an image as stored, from its header where Pillow knows it."""
     try:
-        with Image.open(path) as image:
+        with open_image(path) as image:
             return image.height, image.width
     except OSError:  # damaged, which reading will name, or 16-bit RGB TIFF, which OpenCV reads
         frame = read_rgb(path)

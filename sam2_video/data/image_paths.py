@@ -1,9 +1,11 @@
 """Find the images that a JSON file names: they exist, and none lies outside their folder."""
 
+import reprlib
 from collections.abc import Iterator
 from pathlib import Path, PureWindowsPath
 
 from sam2_video.data.frames import IMAGE_SUFFIXES
+from sam2_video.limits import is_name
 
 
 def find_images_root(json_path: Path, file_name: str) -> Path:
@@ -31,6 +33,11 @@ def image_path(json_path: Path, root: Path, file_name: str) -> Path:
     # The Windows reading of a path takes both kinds of slashes, and knows drives.
     pure = PureWindowsPath(file_name)
     path = root.joinpath(*pure.parts)
+    if not all(map(is_name, pure.parts)):
+        raise ValueError(
+            f"{json_path}: file_name {reprlib.repr(file_name)} is no name of a file; correct the "
+            "JSON"
+        )
     outside = bool(pure.drive or pure.root) or ".." in pure.parts
     if outside or not path.resolve().is_relative_to(root.resolve()):
         raise ValueError(

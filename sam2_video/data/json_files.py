@@ -4,8 +4,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Literal
 
-from sam2_video.data.coco import holds_coco, read_json
+from sam2_video.data.coco import holds_coco
 from sam2_video.data.ytvis import holds_ytvis
+from sam2_video.files import read_json
 
 JsonKind = Literal["coco", "ytvis"]
 CONVERTERS = "see the recipes in docs/data.md"

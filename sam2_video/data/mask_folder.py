@@ -11,6 +11,7 @@ from sam2_video.data.frames import (
     visible_entries,
     warn_unread,
 )
+from sam2_video.limits import is_id
 
 Key = int | str
 """An object: a label, or the name of its folder (as a number where it is one)."""
@@ -68,7 +69,8 @@ def open_masks(path: Path) -> MaskFolder:
     objects: dict[Key, Mapping[str, Path]] = {}
     names: dict[Key, str] = {}
     for folder in folders:
-        key = int(folder.name) if folder.name.isdecimal() else folder.name
+        is_number = folder.name.isdecimal() and is_id(int(folder.name))
+        key = int(folder.name) if is_number else folder.name
         if key in names:
             raise ValueError(
                 f"{path}: the folders {names[key]} and {folder.name} are one object by number; "

@@ -1,6 +1,5 @@
 """A video whose objects are the masklets of SA-V's JSON files."""
 
-import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -13,7 +12,10 @@ from torch import Tensor
 
 from sam2_video.data.source import FrameSource
 from sam2_video.data.video import Video
-from sam2_video.masks import Rle, decode_rle, is_closed_rle, rle_area, segmentation_to_rle
+from sam2_video.files import read_json
+from sam2_video.limits import check_pixels, is_id
+from sam2_video.masks import Rle, decode_rle, rle_area, segmentation_to_rle
+from sam2_video.segmentations import is_closed_rle
 from sam2_video.structures import OBJECT
 
 AUTO_OFFSET = 1000
@@ -127,6 +129,7 @@ def read_facts(path: Path, *, is_auto: bool) -> MaskletFile:
     content = _load(path)
     fields = ("video_frame_count", "video_height", "video_width")
     num_frames, height, width = (_read_count(path, content, key) for key in fields)
+    check_pixels(height, width, str(path))
     names, rows = content.get("masklet_id"), content.get("masklet")
     if not isinstance(rows, list) or not isinstance(names, list):
         raise ValueError(f"{path}: no lists `masklet` and `masklet_id`; expected a file of SA-V")
@@ -142,7 +145,8 @@ def read_facts(path: Path, *, is_auto: bool) -> MaskletFile:
                 f"{path}, frame {row * step}: not one mask for each of {len(names)} masklets; "
                 "download the file again"
             )
-    if not all(type(name) is int for name in names) or len(set(names)) < len(names):
+    # the names are numbers first: what is nested cannot be told apart
+    if not all(map(is_id, names)) or len(set(names)) < len(names):
         raise ValueError(f"{path}: `masklet_id` {str(names)[:40]}: expected different numbers")
     ids = tuple(name + AUTO_OFFSET * is_auto for name in names)
     return MaskletFile(path, num_frames, (height, width), step, ids)
@@ -158,10 +162,7 @@ def _read_count(path: Path, content: dict[str, Any], key: str) -> int:
 
 @lru_cache(maxsize=_FILES_KEPT)
 def _load(path: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ValueError(f"{path}: no valid JSON ({error}); download the file again") from error
+    content = read_json(path, "download the file again")
     if not isinstance(content, dict):
         raise ValueError(f"{path}: no mapping; expected a file of SA-V")
     return content

@@ -1,12 +1,13 @@
 """The `meta.json` of YouTube-VOS, MOSE and LVOS: what objects are, and where they are annotated."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from sam2_video.data.frames import visible_entries
+from sam2_video.files import read_json
+from sam2_video.limits import is_id
 
 
 @dataclass(frozen=True)
@@ -30,12 +31,7 @@ def read_meta(root: Path) -> dict[str, VideoMeta]:
     """
     for path in visible_entries(root):
         if path.suffix == ".json" and "meta" in path.stem.split("_") and path.is_file():
-            try:
-                content = json.loads(path.read_text(encoding="utf-8"))
-            except ValueError as error:
-                raise ValueError(
-                    f"{path}: no valid JSON ({error}); copy the file again, or remove it"
-                ) from error
+            content = read_json(path, "copy the file again, or remove it")
             videos = content.get("videos") if isinstance(content, dict) else None
             if isinstance(videos, dict) and any(map(_has_objects, videos.values())):
                 return {name: _read_video(path, name, one) for name, one in videos.items()}
@@ -54,10 +50,11 @@ def _read_video(path: Path, name: str, video: Any) -> VideoMeta:  # noqa: ANN401
     if not isinstance(objects, dict):
         raise ValueError(f"{where}: expected `objects`: a mapping of objects; correct the file")
     for label, entry in objects.items():
-        if not label.isdecimal() or not isinstance(entry, dict):
+        is_number = label.isdecimal() and len(label) < 20 and is_id(int(label))
+        if not is_number or not isinstance(entry, dict):
             raise ValueError(
-                f"{where}: object {label!r} is {str(entry)[:40]}; expected a number, and a mapping "
-                "of `category` and `frames`: correct the file, or remove it"
+                f"{where}: object {label[:40]!r} is {str(entry)[:40]}; expected a number, and a "
+                "mapping of `category` and `frames`: correct the file, or remove it"
             )
         if isinstance(category := entry.get("category"), str):
             categories[int(label)] = category

@@ -1,17 +1,18 @@
 """Open a YTVIS JSON file, of which OVIS and UVO have the shape: a list of masks for each object."""
 
+import reprlib
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Any
 
-from sam2_video.data.coco import read_json
 from sam2_video.data.coco_images import Record
 from sam2_video.data.coco_video import CocoVideo, Region
 from sam2_video.data.frames import natural_key
 from sam2_video.data.image_paths import find_images_root, image_path
 from sam2_video.data.video import Problems
+from sam2_video.files import read_json
+from sam2_video.limits import check_name, check_pixels, is_id, is_name
 from sam2_video.masks import check_segmentation
 
 _LISTS = ("segmentations", "bboxes", "areas")
@@ -58,6 +59,8 @@ def open_ytvis(
     listed, annotations, categories = _read(json_path)
     by_video = _group(json_path, annotations, listed)
     names = _name(listed)
+    for key, name in names.items():
+        check_name(name, listed[key].where)
     videos = []
     for video in listed.values():
         name = names[video.id]
@@ -75,15 +78,20 @@ def open_ytvis(
         if len(set(stems)) < len(stems):
             stems = [str(path.relative_to(root).with_suffix("")) for path in paths]
         opened = CocoVideo(name, paths, stems, video.size, regions, json_path)
-        known = {one["id"]: categories.get(one.get("category_id")) for one in own}
+        known = {one["id"]: _category_of(one, categories) for one in own}
         opened.object_names = {key: called for key, called in known.items() if called}
         videos.append(opened)
     return sorted(videos, key=lambda video: natural_key(video.video_id))
 
 
+def _category_of(annotation: Record, categories: Mapping[int, str]) -> str | None:
+    key = annotation.get("category_id")
+    return categories.get(key) if isinstance(key, int) else None
+
+
 def _read(
     json_path: Path,
-) -> tuple[dict[int | str, _Listed], list[Record], dict[Any, str]]:
+) -> tuple[dict[int | str, _Listed], list[Record], dict[int, str]]:
     """Return the videos by their id, the annotations, and the categories' names."""
     content = read_json(json_path)
     if not isinstance(content, dict) or not isinstance(content.get("videos"), list):
@@ -103,13 +111,15 @@ def _read(
         if video.id in listed:
             raise ValueError(f"{video.where}: two videos have this `id`; give each its own")
         listed[video.id] = video
-    categories = content.get("categories") or []
-    names = {one.get("id"): one.get("name") for one in categories if isinstance(one, dict)}
-    return listed, annotations, {key: name for key, name in names.items() if isinstance(name, str)}
+    categories = content.get("categories")
+    records = categories if isinstance(categories, list) else []
+    pairs = [(one.get("id"), one.get("name")) for one in records if isinstance(one, dict)]
+    names = {key: name for key, name in pairs if type(key) is int and isinstance(name, str)}
+    return listed, annotations, names
 
 
 def _check_video(where: str, record: object) -> _Listed:
-    if not isinstance(record, dict) or type(record.get("id")) not in (int, str):
+    if not isinstance(record, dict) or not _is_key(record.get("id")):
         raise ValueError(f"{where}: `id` is missing, expected a number; correct the JSON")
     where = where.replace(where[where.rindex("video ") :], f"video {record['id']}")
     files = record.get("file_names")
@@ -121,18 +131,23 @@ def _check_video(where: str, record: object) -> _Listed:
     for key in ("height", "width"):
         if type(record.get(key)) is not int or record[key] < 1:
             raise ValueError(
-                f"{where}: `{key}` is {record.get(key)!r}, expected a whole number above 0; "
-                "correct the JSON"
+                f"{where}: `{key}` is {reprlib.repr(record.get(key))}, expected a whole number "
+                "above 0; correct the JSON"
             )
+    check_pixels(record["height"], record["width"], where)
     length = record.get("length", len(files))
     if length != len(files):
         raise ValueError(
-            f"{where}: `length` is {length!r} but there are {len(files)} `file_names`; correct one "
-            "of them"
+            f"{where}: `length` is {reprlib.repr(length)} but there are {len(files)} `file_names`; "
+            "correct one of them"
         )
     name = record.get("name")
     size = (record["height"], record["width"])
     return _Listed(where, record["id"], files, size, name if isinstance(name, str) else None)
+
+
+def _is_key(value: object) -> bool:
+    return is_id(value) or (isinstance(value, str) and is_name(value))
 
 
 def _name(listed: Mapping[int | str, _Listed]) -> dict[int | str, str]:
@@ -158,7 +173,7 @@ def _group(
     by_video: dict[int | str, list[Record]] = defaultdict(list)
     ids: Counter[int] = Counter()
     for annotation in annotations:
-        if not isinstance(annotation, dict) or type(annotation.get("id")) is not int:
+        if not isinstance(annotation, dict) or not is_id(annotation.get("id")):
             raise ValueError(
                 f"{json_path}: an annotation has no `id`, or none that is a whole number "
                 f"({str(annotation)[:40]}); objects are told apart by it: number the annotations"
@@ -170,8 +185,8 @@ def _group(
         video_id = annotation.get("video_id")
         if not isinstance(video_id, int | str) or video_id not in listed:
             raise ValueError(
-                f"{where}: `video_id` {video_id!r} is not among `videos`; add the video, or remove "
-                "the annotation"
+                f"{where}: `video_id` {reprlib.repr(video_id)} is not among `videos`; add the "
+                "video, or remove the annotation"
             )
         by_video[video_id].append(annotation)
     return by_video

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import numpy as np
 from jaxtyping import Bool, UInt8
-from PIL import Image
 from torch import Tensor
 
+from sam2_video.image_file import open_image
 from sam2_video.masks import Rle, decode_rle, mask_object_ids, read_mask_image
 from sam2_video.structures import IGNORE
 
@@ -50,17 +50,17 @@ def _read_labels(path: Path, size: tuple[int, int]) -> UInt8[Tensor, "height wid
         raise FileNotFoundError(f"{path}: no such mask; expected an image, palette or grey")
     if path.suffix.lower() in (".jpg", ".jpeg"):
         raise ValueError(f"{path}: a JPEG mask has lost its exact values; save the mask as PNG")
-    return read_mask_image(path, size, _only_colour(path))
+    return read_mask_image(path, size, _only_colour(path, size))
 
 
-def _only_colour(path: Path) -> list[list[int]] | None:
+def _only_colour(path: Path, size: tuple[int, int]) -> list[list[int]] | None:
     """Return the colour of a drawing in one colour on black: paint programs save it as RGB."""
     try:
-        with Image.open(path) as image:
-            if image.mode not in ("RGB", "RGBA"):
+        with open_image(path) as image:
+            if image.mode not in ("RGB", "RGBA") or (image.height, image.width) != size:
                 return None
             colours = np.unique(np.asarray(image.convert("RGB")).reshape(-1, 3), axis=0)
-    except (OSError, SyntaxError):  # damaged, which reading will name
+    except OSError:  # damaged, which reading will name
         return None
     drawn = [colour for colour in colours.tolist() if any(colour)]
     return drawn if len(drawn) == 1 else None

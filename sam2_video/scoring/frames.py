@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import torch
 from jaxtyping import Bool, UInt8
-from PIL import Image
 
 from sam2_video.data.mask_folder import Key
+from sam2_video.image_file import open_image
 from sam2_video.masks import mask_object_ids, read_mask_image
 from sam2_video.metrics.frame import FrameScore, score_frame
 from sam2_video.structures import BACKGROUND, IGNORE
@@ -116,9 +116,9 @@ def _read_labels(path: Path, size: tuple[int, int]) -> UInt8[np.ndarray, "height
 def _read_header(path: Path) -> tuple[int, int]:
     """Return height and width of a mask of one channel."""
     try:
-        with Image.open(path) as image:
+        with open_image(path) as image:
             mode, size = image.mode, (image.height, image.width)
-    except (OSError, SyntaxError) as error:  # Pillow reports a broken PNG as a SyntaxError
+    except OSError as error:
         raise ValueError(
             f"{path}: the mask cannot be read ({error}); write or copy the file again"
         ) from error
