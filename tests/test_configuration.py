@@ -92,6 +92,8 @@ def test_all_errors_come_at_once_with_path_value_expectation_and_line(write):
         ({"dataset.colour_palette": [[0, 0]]}, "dataset.colour_palette"),
         ({"dataset.video_pattern": "(?P<video>.+)"}, "dataset.video_pattern"),
         ({"dataset.video_pattern": "(?P<frame>"}, "dataset.video_pattern"),
+        ({"dataset.intensity_window": [100]}, "dataset.intensity_window"),
+        ({"dataset.intensity_window": [100, 100]}, "dataset.intensity_window"),
         ({"dataset.val_masks_path": "x"}, "dataset.val_masks_path"),
         ({"dataset.val_fraction": 1.0}, "dataset.val_fraction"),
         ({"prompts.mask": 0, "prompts.box": 0, "prompts.point": 0}, "prompts.mask"),

@@ -78,6 +78,7 @@ SPECIAL = {
     "dataset.colour_palette": st.none()
     | st.lists(st.lists(st.integers(0, 255), min_size=3, max_size=3), max_size=3),
     "dataset.video_pattern": st.sampled_from([None, r"(?P<video>.+): #(?P<frame>\d+)\.png$"]),
+    "dataset.intensity_window": st.sampled_from([None, [-160.0, 240.0]]),
     "dataset.val_masks_path": st.none(),
     # what goes together with a cache has tests of its own
     "dataset.feature_cache": st.none(),

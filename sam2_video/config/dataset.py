@@ -7,7 +7,19 @@ from typing import Literal
 
 from sam2_video.config.setting import setting
 
-Format = Literal["auto", "video_directory", "davis", "objects", "sav", "coco", "ytvis", "images"]
+Format = Literal[
+    "auto",
+    "video_directory",
+    "davis",
+    "objects",
+    "sav",
+    "coco",
+    "ytvis",
+    "npz",
+    "nifti",
+    "tiff",
+    "images",
+]
 StillImages = Literal["repeat", "motion", "single"]
 PLACES = (
     "data_path",
@@ -16,6 +28,7 @@ PLACES = (
     "val_masks_path",
     "colour_palette",
     "video_pattern",
+    "intensity_window",
 )
 """What a data set of `more` never takes from the section: where its data lie."""
 
@@ -34,6 +47,7 @@ class MoreData:
     format: Format = setting("auto", "like dataset.format")
     colour_palette: list[list[int]] | None = setting(None, "like dataset.colour_palette")
     video_pattern: str | None = setting(None, "like dataset.video_pattern")
+    intensity_window: list[float] | None = setting(None, "like dataset.intensity_window")
     weight: float = setting(
         1.0,
         "how often each of its videos counts: clips of a video = weight x clips_per_video",
@@ -119,6 +133,11 @@ class DatasetConfig:
         None,
         "regular expression that finds (?P<frame>...), and (?P<video>...), in the file names of a "
         "COCO file without video_id",
+    )
+    intensity_window: list[float] | None = setting(
+        None,
+        "[low, high]: values of stacks (NPZ, NIfTI, TIFF) that become black and white; null = 8 "
+        "bits as they are, of others the 0.5th and 99.5th percentile of each",
     )
     feature_cache: str | None = setting(
         None,

@@ -67,6 +67,9 @@ def _reading_values(prefix: str, one: DatasetConfig | MoreData) -> Iterator[Prob
             r"as '(?P<video>.+)_(?P<frame>\d+)'"
         )
         yield _problem(prefix + "video_pattern", one.video_pattern, expected)
+    window = one.intensity_window
+    if window is not None and (len(window) != 2 or not window[0] < window[1]):
+        yield _problem(prefix + "intensity_window", window, "[low, high], low < high")
     if one.val_masks_path is not None and one.val_path is None:
         expected = f"null, or {prefix}val_path beside it"
         yield _problem(prefix + "val_masks_path", one.val_masks_path, expected)

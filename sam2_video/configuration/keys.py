@@ -12,6 +12,7 @@ _RELATIONS = {"ge": ">=", "gt": ">", "le": "<=", "lt": "<"}
 _TYPES = {bool: "true or false", int: "a whole number", float: "a number", str: "text"}
 _PLURALS = {
     int: "whole numbers",
+    float: "numbers",
     str: "texts",
     list[int]: "lists of whole numbers",
     list[float]: "lists of numbers",

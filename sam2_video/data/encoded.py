@@ -91,6 +91,8 @@ def _want_variant(
         )
     moved = None if geometry.to_source is None else geometry.to_source.tolist()
     facts = {"files": files, "frames": video.num_frames, "flips": geometry.flips, "moved": moved}
+    if settings := video.frames.settings():
+        facts["settings"] = list(settings)
     wanted = Wanted(
         f"{readable(video.video_id)}-{hash_facts(facts)}{SUFFIX}",
         video.video_id,

@@ -14,6 +14,8 @@ from sam2_video.data.index import index_path, recall
 from sam2_video.data.json_files import JsonKind, find_json
 from sam2_video.data.recognise import Layout, recognise_layout
 from sam2_video.data.sav import open_sav
+from sam2_video.data.stack import Window
+from sam2_video.data.stacks import StackKind, open_stacks
 from sam2_video.data.stills import open_images
 from sam2_video.data.video import Problems, Video
 from sam2_video.data.ytvis import open_ytvis
@@ -27,6 +29,7 @@ def open_dataset(
     colour_palette: Palette | None = None,
     problems: Problems | None = None,
     video_pattern: str | None = None,
+    intensity_window: Sequence[float] | None = None,
 ) -> Sequence[Video]:
     """Open all videos of a data set, in natural order.
 
@@ -38,11 +41,13 @@ def open_dataset(
         colour_palette: RGB colours of the objects 1, 2, ..., for masks that are RGB pictures.
         problems: Takes the videos that cannot be opened, by name; without, each is an error.
         video_pattern: What finds video and frame in the names of a COCO file's images.
+        intensity_window: The values of stacks that become black and white; see `StackFrames`.
     """
     path = Path(data_path).expanduser()
     masks = Path(masks_path).expanduser() if masks_path is not None else None
     layout = choose_layout(path, masks, format)
-    wanted = _Wanted(layout.path, masks, colour_palette, problems, video_pattern)
+    window = None if intensity_window is None else (intensity_window[0], intensity_window[1])
+    wanted = _Wanted(layout.path, masks, colour_palette, problems, video_pattern, window)
     videos = _OPENERS[layout.name](wanted)
     frames = sum(video.num_frames for video in videos)
     recall(videos, index_path(path, masks, layout.name))
@@ -76,6 +81,7 @@ class _Wanted:
     palette: Palette | None
     problems: Problems | None
     video_pattern: str | None
+    window: Window | None
 
 
 def _open_objects(wanted: _Wanted) -> Sequence[Video]:
@@ -109,6 +115,10 @@ def _open_stills(wanted: _Wanted) -> Sequence[Video]:
     return open_images(wanted.path, wanted.masks, wanted.palette, wanted.problems)
 
 
+def _open_stacks(kind: StackKind) -> Callable[[_Wanted], Sequence[Video]]:
+    return lambda one: open_stacks(kind, one.path, one.masks, one.problems, one.window)
+
+
 _OPENERS: dict[str, Callable[[_Wanted], Sequence[Video]]] = {
     "davis": lambda one: open_davis(one.path, one.masks, one.palette, one.problems),
     "objects": _open_objects,
@@ -118,6 +128,9 @@ _OPENERS: dict[str, Callable[[_Wanted], Sequence[Video]]] = {
     "sav": lambda one: open_sav(one.path, one.masks, one.problems),
     "coco": _open_coco,
     "ytvis": lambda one: open_ytvis(_json_in(one, "ytvis"), one.masks, one.problems),
+    "npz": _open_stacks("npz"),
+    "nifti": _open_stacks("nifti"),
+    "tiff": _open_stacks("tiff"),
     "images": _open_stills,
 }
 

@@ -10,9 +10,16 @@ from sam2_video.data.davis import ANNOTATIONS_OF, has_object_folders, is_davis
 from sam2_video.data.frames import has_images
 from sam2_video.data.json_files import JSON_NAMES, find_json, kind_of_json, name_export
 from sam2_video.data.sav import find_masklet_files, is_masklet_file
+from sam2_video.data.stacks import StackKind, find_stacks, kind_of_stack
 
 PARTS = ("train", "train_all_frames", "val", "valid", "validation", "test")
 """Names of folders into which published data sets, and exports, are divided."""
+
+STACK_NAMES: dict[StackKind, str] = {
+    "npz": "NPZ files",
+    "nifti": "NIfTI volumes",
+    "tiff": "TIFF files of several pages",
+}
 
 
 @dataclass(frozen=True)
@@ -75,6 +82,8 @@ def _refuse_parts(
 def _recognise_file(path: Path) -> Layout:
     if is_masklet_file(path):
         return Layout("sav", "the path is a JSON file of SA-V", path, "certain")
+    if (stack := kind_of_stack(path)) is not None:
+        return Layout(stack, f"the path is a stack, {STACK_NAMES[stack]}", path, "certain")
     if (told := name_export(path)) is not None:
         raise ValueError(f"{path}: {told}")
     if path.suffix.lower() != ".json":
@@ -93,6 +102,8 @@ def _recognise_told(path: Path, masks_path: Path | None) -> Iterator[Layout]:
     yield from _recognise_sav(path)
     yield from _recognise_davis(path, masks_path)
     yield from _recognise_json(path)
+    if (kind := find_stacks(path, PARTS)) is not None:
+        yield Layout(kind, f"there are stacks, {STACK_NAMES[kind]}", path, "certain")
 
 
 def _recognise_sav(path: Path) -> Iterator[Layout]:

@@ -129,6 +129,7 @@ def _open(config: DatasetConfig, data_path: str, masks_path: str | None) -> list
         config.format,
         config.colour_palette,
         video_pattern=config.video_pattern,
+        intensity_window=config.intensity_window,
     )
     empty = [video.video_id for video in videos if not video.has_objects]
     reason = "no object is visible on any labelled frame (value 0 is background, 255 is ignore)"

@@ -33,6 +33,10 @@ class FrameSource(ABC):
         """Return the files that the frames are read from."""
         return ()
 
+    def settings(self) -> Sequence[object]:
+        """Return the settings on which it depends how these files are read."""
+        return ()
+
     @property
     @abstractmethod
     def size(self) -> tuple[int, int]:

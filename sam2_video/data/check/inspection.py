@@ -136,6 +136,7 @@ def _open(
             config.colour_palette,
             problems=problems,
             video_pattern=config.video_pattern,
+            intensity_window=config.intensity_window,
         )
     except (OSError, ValueError) as error:
         return layout, (), [find_in_error(str(error), str(path))]
