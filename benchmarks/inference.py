@@ -1,7 +1,9 @@
 """`python -m benchmarks.inference`: speed and memory of tracking whole videos.
 
-Each measurement is a process of its own, so that peaks do not mix. Frames are drawn as they are
-asked for: the video takes no memory. Weights are random; they decide about neither.
+With `--compare` ours, Meta's video predictor and transformers' session take turns on one video
+with the same weights, A B C A B C. Without it ours is measured on long videos. Each measurement is
+a process of its own, so that peaks do not mix. Frames of long videos are drawn as they are asked
+for: the video takes no memory. Weights are random; they decide about neither.
 """
 
 import argparse
@@ -14,10 +16,16 @@ import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from statistics import median
+from typing import Any
 
 import torch
 from torch import Tensor
 
+from benchmarks.machine import describe_commit, describe_machine, describe_versions
+from benchmarks.performance_page import write_page
+from benchmarks.turns import Worker
+from sam2_video.files import write_json
 from sam2_video.inference import FrameMasks, track
 from sam2_video.model.sam2 import SAM2Model
 from sam2_video.model.stream import ObjectPrompt
@@ -101,6 +109,67 @@ def measure(case: Case) -> dict[str, float]:
     return {name: round(value, 4) for name, value in found.items()}
 
 
+@dataclass(frozen=True)
+class Comparison:
+    """A video of noise at the network's size, with objects given as masks on its first frame."""
+
+    architecture: str
+    side: int
+    frames: int
+    objects: int
+
+
+# transformers' session fails on the micro network, whose pointers are as wide as its memory
+QUICK = [Comparison("sam2.1-tiny", 128, 12, count) for count in (1, 3)]
+COMPARISONS = [*QUICK, *(Comparison("sam2.1-tiny", 512, 16, count) for count in (1, 3))]
+COMPARED = RESULT.with_name("trackers.json")
+TRACKERS = ("ours", "meta", "transformers")
+
+
+def compare(comparison: Comparison, rounds: int) -> dict[str, Any]:
+    """Let all track the same video in turns; return frames/s, and ours to each of the others'."""
+    workers: dict[str, Worker] = {}
+    runs: dict[str, list[dict[str, Any]]] = {who: [] for who in TRACKERS}
+    try:
+        for who in TRACKERS:
+            task = {"who": who, **asdict(comparison)}
+            workers[who] = Worker("benchmarks.inference_worker", task)
+        for _ in range(rounds):
+            for who, worker in workers.items():
+                runs[who].append(worker.ask({}))
+    finally:
+        for worker in workers.values():
+            worker.close()
+    speeds = {who: [comparison.frames / run["seconds"] for run in runs[who]] for who in TRACKERS}
+    ratios = {
+        who: [ours / theirs for ours, theirs in zip(speeds["ours"], speeds[who], strict=True)]
+        for who in TRACKERS[1:]
+    }
+    return {
+        **asdict(comparison),
+        "frames_per_second": {who: median(values) for who, values in speeds.items()},
+        "ratios": {who: {"median": median(x), "all": x} for who, x in ratios.items()},
+        "peak_gb": {who: max(run["peak_gb"] for run in runs[who]) for who in TRACKERS},
+        "loaded_gb": {who: worker.prepared["loaded_gb"] for who, worker in workers.items()},
+        "runs": runs,
+    }
+
+
+def compare_all(comparisons: Sequence[Comparison], rounds: int) -> dict[str, Any]:
+    """Return what all comparisons came to, and on what machine."""
+    found = {
+        "machine": describe_machine(),
+        "versions": describe_versions(),
+        "commit": describe_commit(),
+        "cases": [],
+    }
+    for comparison in comparisons:
+        found["cases"].append(compare(comparison, rounds))
+        case = {key: value for key, value in found["cases"][-1].items() if key != "runs"}
+        print(json.dumps(case), flush=True)
+    return found
+
+
 def read_memory(name: str) -> float:
     """Return a line of /proc/self/status in MB."""
     lines = Path("/proc/self/status").read_text().splitlines()
@@ -111,7 +180,17 @@ def main() -> int:
     """Run every case, or one in this process, and write the result."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--case", type=int, help="measure this one here, and print it")
-    chosen = parser.parse_args().case
+    parser.add_argument("--compare", action="store_true", help="with Meta's and transformers'")
+    parser.add_argument("--quick", action="store_true", help="small frames; only printed")
+    parser.add_argument("--rounds", type=int, default=3, help="turns of a comparison")
+    options = parser.parse_args()
+    if options.compare:
+        found = compare_all(QUICK if options.quick else COMPARISONS, options.rounds)
+        if not options.quick:
+            write_json(COMPARED, found)
+            write_page()
+        return 0
+    chosen = options.case
     if chosen is not None:
         print(json.dumps(measure(CASES[chosen])))
         return 0

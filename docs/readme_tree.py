@@ -39,6 +39,7 @@ OTHER_FILES = {
     "docs/memory.md": "When memory is short: which setting saves how much",
     "docs/metrics.md": "J, F and the rest: definitions, protocols, agreement with the evaluators",
     "docs/parity.md": "Every case compared with Meta's code, and every known difference",
+    "docs/performance.md": "A training step against Meta's: time, memory, where both go, levers",
     "docs/pictures.md": "What the pictures of a run and its report show",
     "docs/predict.md": "`sam2-video predict`: prompts, what is written, videos that are read",
     "docs/recipes.md": "Which recipe when",

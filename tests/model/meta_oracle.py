@@ -40,21 +40,24 @@ def jitter(model: SAM2Model, seed: int) -> None:
             parameter.add_(torch.randn(parameter.shape, generator=generator) * 0.02)
 
 
-def build_meta(model: SAM2Model, **settings: Any) -> Any:
+def build_meta(model: SAM2Model, dropout: float = 0.0, **settings: Any) -> Any:
     """Return Meta's SAM2Train with the model's architecture, size and weights.
 
     It corrects frames by clicks only where `is_corrected`, keeps the frames it prompted in
-    `conditioning_frames`, and leaves the object pointers in its outputs.
+    `conditioning_frames`, and leaves the object pointers in its outputs. `dropout` is that of
+    memory attention; Meta's own is 0.1.
     """
     settings = {"rand_init_cond_frames_for_train": False} | settings
-    meta = instantiate_meta(model, "training.model.sam2.SAM2Train", settings)
+    meta = instantiate_meta(model, "training.model.sam2.SAM2Train", settings, dropout)
     meta.is_corrected = False
     _choose_whether_to_correct(meta)
     _keep_pointers(meta)
     return meta
 
 
-def instantiate_meta(model: SAM2Model, target: str, settings: Mapping[str, Any]) -> Any:
+def instantiate_meta(
+    model: SAM2Model, target: str, settings: Mapping[str, Any], dropout: float = 0.0
+) -> Any:
     """Return an object of Meta's class `target` with the model's architecture, size and weights."""
     pytest.importorskip(target.rpartition(".")[0], reason="Meta's sam2 1.1.0 is not installed")
     from hydra.utils import instantiate
@@ -69,9 +72,9 @@ def instantiate_meta(model: SAM2Model, target: str, settings: Mapping[str, Any])
     side = model.image_size[0] // 16
     config["image_size"] = model.image_size[0]
     layer = config["memory_attention"]["layer"]
-    layer["dropout"] = 0.0
+    layer["dropout"] = dropout
     for attention in ("self_attention", "cross_attention"):
-        layer[attention]["dropout"] = 0.0
+        layer[attention]["dropout"] = dropout
         layer[attention]["feat_sizes"] = [side, side]
     meta = instantiate(config, **settings)
     if architecture.name not in META_CONFIGS:

@@ -1,0 +1,282 @@
+"""The tables of docs/performance.md, made from what was measured; what was not stays empty."""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from benchmarks.step.rows import META, OURS, all_rows
+from benchmarks.step.settings import EVERYTHING, Problem, Row
+from benchmarks.step.timeline import PARTS
+
+PAGE = Path(__file__).parents[1] / "docs" / "performance.md"
+RESULTS = Path(__file__).with_name("results")
+Result = Mapping[str, Any]
+Lines = list[list[str]]
+
+
+def write_page(page: Path = PAGE, results: Path = RESULTS) -> None:
+    """Write the page with its tables made anew."""
+    page.write_text(write_tables(page.read_text(), results))
+
+
+def write_tables(page: str, results: Path = RESULTS) -> str:
+    """Return the page with its tables made from a folder of results."""
+    steps = _read_steps(results / "step")
+    levers, trackers = _read(results / "levers.json"), _read(results / "trackers.json")
+    tables = {
+        "machines": _machines([*steps.values(), *(x for x in (levers, trackers) if x)]),
+        "reach": _reach(steps),
+        "breakdown": _breakdown(steps),
+        "grid": _grid(steps),
+        "objects": _objects(steps),
+        "memory": _memory(steps),
+        "levers": _levers(levers),
+        "trackers": _trackers(trackers),
+    }
+    for name, table in tables.items():
+        page = _put(page, name, table)
+    return page
+
+
+def _put(page: str, name: str, table: str) -> str:
+    begin, end = f"<!-- {name}: benchmarks/performance_page.py -->", f"<!-- end of {name} -->"
+    head, found, rest = page.partition(begin)
+    _, closed, tail = rest.partition(end)
+    if not found or not closed:
+        raise ValueError(f"{PAGE}: expected the lines {begin!r} and {end!r}")
+    return f"{head}{begin}\n{table}\n{end}{tail}"
+
+
+def _read(path: Path) -> Result | None:
+    return json.loads(path.read_text()) if path.is_file() else None
+
+
+def _read_steps(folder: Path) -> dict[str, Result]:
+    """Return the results of the rows as they now are, by name."""
+    found = {}
+    for row in all_rows():
+        result = _read(folder / f"{row.name}.json")
+        if result is not None and all(result[key] == x for key, x in row.describe().items()):
+            found[row.name] = result
+    return found
+
+
+def _machines(results: Sequence[Result]) -> str:
+    said = [_machine(result) for result in results]
+    return "\n".join(dict.fromkeys(said)) or "Nothing has been measured yet."
+
+
+def _machine(result: Result) -> str:
+    machine, versions = result["machine"], result["versions"]
+    device = machine["gpu"] or f"{machine['cpu']}, {machine['threads']} threads"
+    flags = f" ({', '.join(machine['flags'])})" if machine["flags"] else ""
+    named = ", ".join(f"{name} {value}" for name, value in versions.items())
+    return f"- {device}{flags}, {machine['memory_gb']:.0f} GB; {named}; commit {result['commit']}"
+
+
+def _table(head: Sequence[str], lines: Lines) -> str:
+    rows = [head, ["---"] * len(head), *lines]
+    return "\n".join("| " + " | ".join(line) + " |" for line in rows)
+
+
+def _rows(family: str) -> Iterator[Row]:
+    return (row for row in all_rows() if family in row.families)
+
+
+def _reach(steps: Mapping[str, Result]) -> str:
+    head = ["", "", "time / Meta's", "each turn", "reach", "peak / Meta's", "reach"]
+    head += ["s: Meta, ours", "GB: Meta, ours"]
+    lines: Lines = []
+    for row in _rows("reach"):
+        result = steps.get(row.name)
+        for label in list(row.ways)[1:]:
+            cells = [row.title, label, *_ratio_cells(row, label, result)]
+            lines.append([*cells, *(_pair(result, key, label) for key in ("seconds", "peak_gb"))])
+    return _table(head, lines)
+
+
+def _ratio_cells(row: Row, label: str, result: Result | None) -> list[str]:
+    hoped = {x.measure: f"<= {x.at_most:.2f}" for x in row.reaches if x.way == label}
+    ratio = None if result is None else result["ratios"].get(label)
+    if ratio is None:
+        return ["", _why(result, label), hoped.get("time", ""), "", hoped.get("peak", "")]
+    every = ratio["time"]["all"]
+    return [
+        f"**{ratio['time']['median']:.2f}**",
+        f"{min(every):.2f} to {max(every):.2f}, {len(every)} turns",
+        hoped.get("time", ""),
+        f"**{ratio['peak']['median']:.2f}**",
+        hoped.get("peak", ""),
+    ]
+
+
+def _why(result: Result | None, *labels: str) -> str:
+    """Return why something of a result is missing, if it was tried."""
+    failed = {} if result is None else result["failed"]
+    said = [f"{label}: {failed[label]}" for label in (META, *labels) if label in failed]
+    return "; ".join(said)
+
+
+def _pair(result: Result | None, key: str, label: str = OURS) -> str:
+    """Return Meta's and our median."""
+    medians = {} if result is None else result["medians"]
+    said = [_number(medians[name][key]) if name in medians else "-" for name in (META, label)]
+    return ", ".join(said) if medians else ""
+
+
+def _number(value: float) -> str:
+    return f"{value:.3g}" if value < 100 else f"{value:.0f}"
+
+
+def _breakdown(steps: Mapping[str, Result]) -> str:
+    head = ["", "", "s", "clips/s", *PARTS, "TFLOP", "TFLOP/s", "of the matmul peak"]
+    head.append("memory attention, forward, of that peak")
+    lines: Lines = []
+    for row in _rows("reach"):
+        for label, found in steps.get(row.name, {"medians": {}})["medians"].items():
+            share = found["memory_attention_share"]
+            lines.append(
+                [
+                    row.title,
+                    label,
+                    _number(found["seconds"]),
+                    _number(found["clips_per_second"]),
+                    *(_number(found["parts"].get(part, 0.0)) for part in PARTS),
+                    _number(found["tflop"]),
+                    _number(found["tflops"]),
+                    f"{found['share_of_matmul']:.0%} of {_number(found['matmul_tflops'])}",
+                    "" if share is None else f"{share:.0%}",
+                ]
+            )
+    return _table(head, lines)
+
+
+def _grid(steps: Mapping[str, Result]) -> str:
+    head = ["device", "px", "frames", "objects", "network", "prompt", "learns", "s: Meta, ours"]
+    head += ["time / Meta's", "GB: Meta, ours", "peak / Meta's", ""]
+    rows = [*_rows("grid"), *(row for row in _rows("full") if row.name in steps)]
+    lines: Lines = []
+    for row in rows:
+        result = steps.get(row.name)
+        ratio = None if result is None else result["ratios"].get(OURS)
+        times, peaks = ("", "") if ratio is None else (ratio["time"], ratio["peak"])
+        lines.append(
+            [
+                *_describe(row.problem),
+                _pair(result, "seconds"),
+                f"**{times['median']:.2f}**" if times else "",
+                _pair(result, "peak_gb"),
+                f"**{peaks['median']:.2f}**" if peaks else "",
+                _why(result, OURS),
+            ]
+        )
+    return _table(head, lines)
+
+
+def _describe(problem: Problem) -> list[str]:
+    learns = "everything" if problem.trainable == EVERYTHING else "memory"
+    clicks = f" + {problem.clicks} clicks" if problem.clicks else ""
+    return [
+        {"cpu": "CPU, fp32", "cuda": "GPU, bf16"}[problem.device],
+        str(problem.side),
+        str(problem.frames),
+        str(problem.objects),
+        problem.architecture.removeprefix("sam2.1-"),
+        problem.prompt + clicks,
+        learns,
+    ]
+
+
+def _objects(steps: Mapping[str, Result]) -> str:
+    head = ["device", "px", "objects", "s: Meta, ours", "s an object: Meta, ours"]
+    head += ["GB: Meta, ours", ""]
+    lines: Lines = []
+    for row in _rows("objects"):
+        result, count = steps.get(row.name), row.problem.objects
+        medians = {} if result is None else result["medians"]
+        each = [
+            _number(medians[name]["seconds"] / count) if name in medians else "-"
+            for name in (META, OURS)
+        ]
+        device, side, *_ = _describe(row.problem)
+        lines.append(
+            [
+                device,
+                side,
+                str(count),
+                _pair(result, "seconds"),
+                ", ".join(each) if medians else "",
+                _pair(result, "peak_gb"),
+                _why(result, OURS),
+            ]
+        )
+    return _table(head, lines)
+
+
+def _memory(steps: Mapping[str, Result]) -> str:
+    head = ["", "peak, GB", "peak / Meta's", "s", "time / Meta's", "time / our fastest"]
+    result = steps.get("cpu-512-memory")
+    if result is None:
+        return _table(head, [[label] + [""] * 5 for label in _memory_row().ways])
+    medians = result["medians"]
+    fastest = min(x["seconds"] for label, x in medians.items() if label != META)
+    lines: Lines = []
+    for label, found in medians.items():
+        ratio = result["ratios"].get(label)
+        ratios = ["1", "1"] if ratio is None else [f"{ratio[x]['median']:.2f}" for x in _MEASURES]
+        own = "" if label == META else f"{found['seconds'] / fastest:.2f}"
+        seconds, peak = _number(found["seconds"]), _number(found["peak_gb"])
+        lines.append([label, peak, ratios[0], seconds, ratios[1], own])
+    return _table(head, lines)
+
+
+_MEASURES = ("peak", "time")
+
+
+def _memory_row() -> Row:
+    return next(row for row in all_rows() if row.name == "cpu-512-memory")
+
+
+def _levers(result: Result | None) -> str:
+    head = ["with it / without it", "predicted time", "measured time", "each turn", "operations"]
+    head.append("peak")
+    if result is None:
+        return _table(head, [])
+    first, *names = result["ways"]
+    lines: Lines = []
+    for name in names:
+        predicted = result["predicted"][name]
+        cells = [result["titles"][name], "" if predicted is None else f"{predicted:.2f}"]
+        ratio = result["ratios"].get(name)
+        if ratio is None:
+            lines.append([*cells, "", result["failed"].get(name, ""), "", ""])
+            continue
+        turns = [1 / value for value in ratio["time"]["all"]]
+        medians = result["medians"]
+        lines.append(
+            [
+                *cells,
+                f"**{1 / ratio['time']['median']:.3f}**",
+                f"{min(turns):.3f} to {max(turns):.3f}",
+                f"{medians[first]['tflop'] / medians[name]['tflop']:.3f}",
+                f"{1 / ratio['peak']['median']:.3f}",
+            ]
+        )
+    return _table(head, lines)
+
+
+def _trackers(result: Result | None) -> str:
+    head = ["network", "px", "frames", "objects", "ours", "Meta's predictor", "transformers"]
+    head += ["ours / Meta's", "ours / transformers"]
+    lines: Lines = []
+    for case in [] if result is None else result["cases"]:
+        speeds, ratios = case["frames_per_second"], case["ratios"]
+        lines.append(
+            [
+                *(str(case[key]) for key in ("architecture", "side", "frames", "objects")),
+                *(_number(speeds[who]) for who in ("ours", "meta", "transformers")),
+                *(f"**{ratios[who]['median']:.2f}**" for who in ("meta", "transformers")),
+            ]
+        )
+    return _table(head, lines)

@@ -1,0 +1,114 @@
+"""The process of one contestant: prepares it, then takes a step whenever it is told to."""
+
+import resource
+import tempfile
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from benchmarks.levers import switched_off
+from benchmarks.peaks import available_gb, forget, held_gb, peak_gb
+from benchmarks.step import meta, ours
+from benchmarks.step.contestant import Contestant
+from benchmarks.step.flops import counted, measure_matmul
+from benchmarks.step.settings import Problem, Way
+from benchmarks.step.timeline import Timeline, timeline_on, watch
+from benchmarks.turns import Answer, say, serve
+from sam2_video.training.out_of_memory import is_out_of_memory
+
+LEFT_FREE = 0.95
+"""Share of the free memory that a contestant may take: one that wants more says so, and is not
+killed, nor is anybody else."""
+
+
+def prepare(task: Answer) -> tuple[Answer, Callable[[Answer], Answer]]:
+    """Load a contestant and let it take a step that does not count.
+
+    In that step operations are counted. What is loaded is measured before it, peaks after it.
+    """
+    problem, way = Problem.read(task["problem"]), Way(**task["way"])
+    device = torch.device(problem.device)
+    folder = Path(_keep.enter_context(tempfile.TemporaryDirectory()))
+    _keep.enter_context(switched_off(way.without))
+    _limit_memory(device)
+    dtype = torch.bfloat16 if way.precision == "bf16" else torch.float32
+    matmul = measure_matmul(device, dtype)
+    contestant = (
+        ours.prepare(problem, way, folder) if way.who == "ours" else meta.prepare(problem, way)
+    )
+    forget(device)
+    loaded = held_gb(device)
+    with counted() as count:
+        work_done = Timeline(count)
+        with watch(work_done, contestant.places):
+            loss, norm = contestant.step(work_done)
+        flop = work_done.totals()
+    found = {
+        "loaded_gb": loaded,
+        "tflop": {part: number / 1e12 for part, number in flop.items()},
+        "matmul_tflops": matmul,
+        "loss": loss.item(),
+        "gradient_norm": norm.item(),
+    }
+    forget(device)
+    timeline = timeline_on(device)
+    _keep.enter_context(watch(timeline, contestant.places))
+
+    def work(_: Answer) -> Answer:
+        return _take_step(contestant, timeline, device, loaded)
+
+    return found, work
+
+
+_keep = ExitStack()
+"""What lasts as long as the process."""
+
+
+def _take_step(
+    contestant: Contestant, timeline: Timeline, device: torch.device, loaded: float
+) -> Answer:
+    timeline.start()
+    _wait(device)
+    used, start = time.process_time(), time.perf_counter()
+    contestant.step(timeline)
+    _wait(device)
+    found: dict[str, Any] = {
+        "seconds": time.perf_counter() - start,
+        "cpu_seconds": time.process_time() - used,
+        "parts": timeline.totals(),
+        "peak_gb": peak_gb(device) - loaded,
+    }
+    if device.type == "cuda":
+        found["reserved_gb"] = torch.cuda.max_memory_reserved() / 1e9
+    return found
+
+
+def _wait(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize()
+
+
+def _limit_memory(device: torch.device) -> None:
+    """Let an allocation fail that the machine could not serve."""
+    if device.type == "cpu":
+        most = int(available_gb() * LEFT_FREE * 1e9)
+        resource.setrlimit(resource.RLIMIT_DATA, (most, most))
+
+
+def main() -> None:
+    """Serve; say so where memory does not suffice."""
+    try:
+        serve(prepare)
+    except RuntimeError as error:
+        if not is_out_of_memory(error):
+            raise
+        first = str(error).partition("\n")[0]
+        say({"failed": f"out of memory ({available_gb():.1f} GB were free): {first}"})
+
+
+if __name__ == "__main__":
+    main()
