@@ -2,10 +2,12 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 import torch
+from einops import rearrange
 from jaxtyping import Float, Int
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers import Sam2VideoModel
 from transformers.models.sam2_video.modeling_sam2_video import Sam2VideoPromptEncoder
@@ -193,19 +195,19 @@ def _embed_prompts(
     Positions are multiplied by 2 pi and random frequencies: half precision would blur them.
     """
     encoder = network.prompt_encoder
-    if points is None or labels is None:
-        num_objects = conditioned.shape[0]
-        points = conditioned.new_zeros(num_objects, 1, 2, dtype=torch.float32)
-        labels = torch.full((num_objects, 1), -1, dtype=torch.int32, device=conditioned.device)
     if mask_prompt is not None:
         mask_prompt = _fit(mask_prompt.float(), encoder.mask_input_size)
+    square = None if points is None else _scale_to_square(points, encoder).unsqueeze(1)
     with torch.autocast(conditioned.device.type, enabled=False):
         sparse, dense = encoder(
-            input_points=_scale_to_square(points, encoder).unsqueeze(1),
-            input_labels=labels.unsqueeze(1),
+            input_points=square,
+            input_labels=None if labels is None else labels.unsqueeze(1),
             input_boxes=None,
             input_masks=mask_prompt,
         )
+    if points is None:
+        # no point is two points of padding, and padding is embedded as this whatever is computed
+        sparse = encoder.not_a_point_embed.weight.expand(len(conditioned), 1, 2, -1)
     return sparse, dense
 
 
@@ -227,5 +229,25 @@ def _scale_to_square(points: Tensor, encoder: Sam2VideoPromptEncoder) -> Tensor:
 
 
 def _image_positions(network: Sam2VideoModel) -> Tensor:
-    with torch.autocast(network.device.type, enabled=False):
-        return network.get_image_wide_positional_embeddings()
+    """Return the positions of the image features, which are made once a network and size."""
+    embed = network.shared_image_embedding
+    frequencies = embed.positional_embedding
+    assert isinstance(frequencies, Tensor)
+    # weights that are loaded are written over the old ones
+    version = 0 if frequencies.is_inference() else frequencies._version
+    size = network.prompt_encoder.image_embedding_size
+    return _grid_positions(embed, version, size, frequencies.device, frequencies.dtype)
+
+
+@lru_cache(maxsize=8)
+def _grid_positions(
+    embed: nn.Module,
+    version: int,
+    size: tuple[int, int],
+    device: torch.device,
+    dtype: torch.dtype,
+) -> Float[Tensor, "1 channels height width"]:
+    with torch.inference_mode(False), torch.no_grad(), torch.autocast(device.type, enabled=False):
+        y, x = ((torch.arange(side, device=device, dtype=dtype) + 0.5) / side for side in size)
+        grid = torch.stack(torch.meshgrid(x, y, indexing="xy"), dim=-1)
+        return rearrange(embed(grid.unsqueeze(0)), "1 h w c -> 1 c h w")

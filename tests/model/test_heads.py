@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from sam2_video.model import heads
 from sam2_video.model.heads import ABSENT_LOGIT, FrameFeatures, HeadOutput, adopt_mask, decode
 from sam2_video.model.sam2 import SAM2Model
 from tests.model.micro import judge_presence, micro_model, noise, relative, squares
@@ -176,3 +177,28 @@ def test_prompts_are_embedded_in_fp32_under_autocast():
         output = run(model, torch.ones(2, 1, 2), torch.ones(2, 1, dtype=torch.int64))
     assert set(seen) == {torch.float32}
     assert output.mask_logits.dtype == output.iou_predictions.dtype == torch.float32
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_no_point_is_embedded_as_points_of_padding(size):
+    model = micro_model(image_size=size)
+    conditioned = features_of(model).embedding
+    plain = heads._embed_prompts(model.network, conditioned, None, None, None)
+    padding = torch.zeros(2, 1, 2), torch.full((2, 1), -1)
+    for found, expected in zip(
+        plain, heads._embed_prompts(model.network, conditioned, *padding, None), strict=True
+    ):
+        assert torch.equal(found.expand_as(expected), expected)
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_image_positions_are_made_once_and_follow_weights_that_are_loaded(size):
+    network = micro_model(image_size=size).network
+    first = heads._image_positions(network)
+    assert torch.equal(first, network.get_image_wide_positional_embeddings())
+    assert heads._image_positions(network) is first
+    with torch.no_grad():
+        network.shared_image_embedding.positional_embedding.mul_(2)
+    assert torch.equal(
+        heads._image_positions(network), network.get_image_wide_positional_embeddings()
+    )
