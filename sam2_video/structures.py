@@ -100,7 +100,8 @@ class ClipBatch:
     """Several clips, uint8, each at its own size; resizing happens later, on the device.
 
     Clips of fewer frames than the longest are padded by repeating their last frame, unlabelled.
-    With `levels`, of the frames of all clips, clip by clip, `frames` have no pixels.
+    With `levels`, of the frames of all clips, clip by clip, `frames` have no pixels. `last_frames`
+    is noted where the batch leaves the host: see `find_last_frames`.
     """
 
     frames: tuple[UInt8[Tensor, "frames 3 _height _width"], ...]
@@ -110,6 +111,7 @@ class ClipBatch:
     prompt_frames: tuple[int, ...]
     sources: tuple[ClipSource, ...]
     levels: FrameLevels | None = None
+    last_frames: tuple[int, ...] | None = None
 
     @property
     def num_clips(self) -> int:
@@ -121,10 +123,18 @@ class ClipBatch:
         """Return the number of frames of every clip, padding included."""
         return self.frames[0].shape[0]
 
+    def find_last_frames(self) -> tuple[int, ...]:
+        """Return each object's last labelled frame, -1 if it has none."""
+        if self.last_frames is not None:
+            return self.last_frames
+        numbers = torch.arange(1, self.num_frames + 1, device=self.labelled.device)
+        return tuple(((self.labelled * numbers).amax(1) - 1).tolist())
+
     def to(self, device: torch.device | str, non_blocking: bool = False) -> "ClipBatch":
         """Return the batch with every tensor on `device`."""
         return replace(
             self,
+            last_frames=self.find_last_frames(),
             frames=tuple(x.to(device, non_blocking=non_blocking) for x in self.frames),
             masks=tuple(x.to(device, non_blocking=non_blocking) for x in self.masks),
             labelled=self.labelled.to(device, non_blocking=non_blocking),

@@ -220,6 +220,7 @@ class SAM2Model(nn.Module):
         truncate_memory_gradient: int | None = None,
         corrections: Sequence[Corrections] = (),
         activation_checkpointing: Recomputed = "none",
+        last_frames: Sequence[int] | None = None,
     ) -> list[FrameOutput]:
         """Do the rest of `forward` where the frames of all clips are encoded, clip by clip."""
         return track_clips(
@@ -232,6 +233,7 @@ class SAM2Model(nn.Module):
             truncate_after=truncate_memory_gradient,
             corrections=corrections,
             recomputed=activation_checkpointing,
+            last_frames=last_frames,
         )
 
     def track(

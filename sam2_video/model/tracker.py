@@ -14,7 +14,7 @@ from sam2_video.model.heads import FrameFeatures, HeadOutput, adopt_mask, decode
 from sam2_video.model.memory import MemoryBank, MemoryEntry
 from sam2_video.model.memory_attention import attend_to_memory, memory_positions
 from sam2_video.model.recompute import Recomputed, run_and_keep
-from sam2_video.structures import Corrections, FrameOutput, Prompt
+from sam2_video.structures import Corrections, FrameOutput, Prompt, send
 
 
 def track_frame(
@@ -218,9 +218,8 @@ def _pointer_tokens(
     tokens = rearrange(pointers, "n p (s c) -> n (p s) c", c=memory_width)
     if not network.config.enable_temporal_pos_encoding_for_object_pointers:
         return tokens, tokens.new_zeros(tokens.shape[1], memory_width)
-    distances = torch.tensor(
-        [distance for distance, _ in read], dtype=torch.float32, device=pointers.device
-    )
+    distances = torch.tensor([distance for distance, _ in read], dtype=torch.float32)
+    distances = send(distances, pointers.device)
     encoding = _time_encoding(distances / max(max_pointers - 1, 1), width)
     positions = network.temporal_positional_encoding_projection_layer(encoding)
     return tokens, positions.repeat_interleave(width // memory_width, dim=0)

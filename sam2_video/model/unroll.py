@@ -33,9 +33,12 @@ class Cohort:
     corrected: tuple[int, ...] = ()
     corrections: tuple[Corrections, ...] = ()
 
-    def order(self, num_frames: int) -> list[int]:
-        """Return the frames in the order in which they are tracked: prompted ones come first."""
-        later = range(self.frames[0] + 1, num_frames)
+    def order(self, end: int) -> list[int]:
+        """Return the frames in the order in which they are tracked: prompted ones come first.
+
+        Others are tracked before `end` only.
+        """
+        later = range(self.frames[0] + 1, end)
         return [*self.frames, *(frame for frame in later if frame not in self.frames)]
 
     def prompts_on(self, frame: int) -> list[Prompt]:
@@ -98,6 +101,7 @@ def track_clips(
     truncate_after: int | None = None,
     corrections: Sequence[Corrections] = (),
     recomputed: Recomputed = "none",
+    last_frames: Sequence[int] | None = None,
 ) -> list[FrameOutput]:
     """Track every prompted object of a batch of clips from its first prompt to the clip's end.
 
@@ -111,6 +115,8 @@ def track_clips(
         truncate_after: no gradient flows through memory over more than this many frames.
         corrections: of any of these objects, one for each frame.
         recomputed: what backward computes again.
+        last_frames: the last frame of each object of which the output is asked for. A cohort is
+            tracked up to the last of them, and prompted wherever prompts are; None = to the end.
 
     Returns:
         Outputs, each of some objects on one frame; conditioning frames first within a cohort. Of
@@ -120,7 +126,10 @@ def track_clips(
     batch = _Batch(network, frames, object_clip.tolist(), is_training, recomputed)
     outputs: list[FrameOutput] = []
     for cohort in form_cohorts(prompts, corrections):
-        outputs += _track_cohort(batch, cohort, truncate_after)
+        end = num_frames
+        if last_frames is not None:
+            end = 1 + max(last_frames[name] for name in cohort.objects)
+        outputs += _track_cohort(batch, cohort, end, truncate_after)
     return outputs
 
 
@@ -135,10 +144,14 @@ class _Batch:
     recomputed: Recomputed
 
 
-def _track_cohort(batch: _Batch, cohort: Cohort, truncate_after: int | None) -> list[FrameOutput]:
-    """Track a cohort to the end of its clips."""
+def _track_cohort(
+    batch: _Batch, cohort: Cohort, end: int, truncate_after: int | None
+) -> list[FrameOutput]:
+    """Track a cohort on the frames before `end`."""
     place = {name: row for row, name in enumerate(cohort.objects)}
-    order = cohort.order(len(batch.frames))
+    order = cohort.order(end)
+    # frames that are prompted read no memory, and come first
+    last_reader = len(order) - 1 if len(order) > len(cohort.frames) else 0
     bank, outputs = MemoryBank(), []
     for step, frame in enumerate(order):
         if truncate_after and step and step % truncate_after == 0:
@@ -153,7 +166,7 @@ def _track_cohort(batch: _Batch, cohort: Cohort, truncate_after: int | None) -> 
                 objects,
                 prompt,
                 cohort.corrections_on(frame, objects),
-                is_memory_needed=step < len(order) - 1,
+                is_memory_needed=step < last_reader,
             )
             outputs += said
             parts.append(entry)

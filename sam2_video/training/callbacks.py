@@ -113,11 +113,14 @@ class NonFiniteGuard(Callback):
         self, trainer: Trainer, pl_module: LightningModule, exception: BaseException
     ) -> None:
         """Save the batch and the weights that failed on it."""
-        if not isinstance(exception, NonFiniteLossError) or self._batch is None:
+        if not isinstance(exception, NonFiniteLossError):
+            return
+        batch = exception.batch or self._batch
+        if batch is None:
             return
         if exception.is_here:
             path = self.output_dir / f"failed_batch_rank{trainer.global_rank}.pt"
-            save_batch(path, self._batch, pl_module.state_dict())
+            save_batch(path, batch, pl_module.state_dict())
             logger.error(
                 f"the batch and the weights are in {path}; sam2_video.training.failure.load_batch "
                 "reads them"

@@ -12,11 +12,13 @@ class NonFiniteLossError(ValueError):
     """The loss, or its gradient, is not a number: training must not go on.
 
     With several processes all of them raise it; `is_here` where the numbers of this one are bad.
+    `batch` is the one whose loss it is, of those that are accumulated.
     """
 
-    def __init__(self, message: str, *, is_here: bool) -> None:
+    def __init__(self, message: str, *, is_here: bool, batch: ClipBatch | None = None) -> None:
         super().__init__(message)
         self.is_here = is_here
+        self.batch = batch
 
 
 def non_finite_loss(total: Tensor, batch: ClipBatch, step: int) -> NonFiniteLossError:
@@ -37,6 +39,7 @@ def non_finite_loss(total: Tensor, batch: ClipBatch, step: int) -> NonFiniteLoss
         f"step {step}: {found or 'the sum of the losses overflows'}; the weights are unchanged. "
         "Lower trainer.lr, or try --precision bf16-mixed or 32-true",
         is_here=is_here or not found,
+        batch=batch,
     )
 
 

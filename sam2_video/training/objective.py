@@ -6,7 +6,7 @@ from functools import partial, reduce
 from operator import add
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor
 from torch import distributed as dist
 from torch.utils.checkpoint import checkpoint
@@ -36,6 +36,8 @@ class Lesson:
     clips: ModelClips
     prompts: tuple[Prompt, ...]
     corrections: tuple[Corrections, ...] = ()
+    last_frames: tuple[int, ...] | None = None
+    """Of each object the last frame that says something of it."""
 
 
 def draw_lesson(
@@ -51,7 +53,9 @@ def draw_lesson(
         clips = augment_clips(clips, batch, augmentation)
     object_clip = [index for index, source in enumerate(batch.sources) for _ in source.object_ids]
     said = simulate_user(clips, object_clip, settings)
-    return Lesson(clips, said.prompts, said.corrections)
+    # kept by the host, which would wait for what the device has of it
+    clips = replace(clips, object_clip=torch.tensor(object_clip))
+    return Lesson(clips, said.prompts, said.corrections, batch.find_last_frames())
 
 
 @dataclass(frozen=True)
@@ -82,7 +86,6 @@ def learn_from(
     if clips_at_once is None and objects_at_once is None:
         groups = [ClipGroup(0, len(clips.seeds), (Part(0, clips.targets.shape[0]),))]
     else:
-        # read back from the device, at the start of a step when there is little to wait for
         num_objects = clips.object_clip.bincount(minlength=len(clips.seeds)).tolist()
         groups = divide(num_objects, clips_at_once, objects_at_once)
     found = compute_together(
@@ -133,7 +136,7 @@ def _track_groups(
         found += [
             track(
                 # checkpointing looks among its arguments for the device of the random state
-                clips.object_clip[part.first : part.end] - group.first,
+                features.embedding,
                 model,
                 features,
                 lesson,
@@ -172,7 +175,7 @@ def _encode_twice(
 
 
 def _track(
-    object_clip: Int[Tensor, " objects"],
+    _: Tensor,
     model: SAM2Model,
     features: FrameFeatures,
     lesson: Lesson,
@@ -182,10 +185,7 @@ def _track(
     truncate_memory_gradient: int | None,
     activation_checkpointing: Recomputed,
 ) -> tuple[LossSums, Tensor, Tensor]:
-    """Track one part of a lesson and add up what is said of it.
-
-    `object_clip` is the clip of each of its objects among those of the group.
-    """
+    """Track one part of a lesson and add up what is said of it."""
     clips, rows = lesson.clips, slice(part.first, part.end)
     own = replace(
         clips,
@@ -193,7 +193,8 @@ def _track(
         levels=None,
         targets=clips.targets[rows],
         labelled=clips.labelled[rows],
-        object_clip=object_clip,
+        # among the clips of the group
+        object_clip=clips.object_clip[rows] - group.first,
         prompt_frames=clips.prompt_frames[rows],
         seeds=clips.seeds[group.first : group.end],
     )
@@ -205,6 +206,7 @@ def _track(
         truncate_memory_gradient,
         part.take(lesson.corrections),
         activation_checkpointing,
+        None if lesson.last_frames is None else lesson.last_frames[rows],
     )
     added = sum_terms(outputs, own.targets, own.labelled, losses)
     return added, *predicted_similarity(outputs, own)

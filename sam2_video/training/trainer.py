@@ -19,7 +19,7 @@ from sam2_video.model.facts import FACTS, ModelFacts, dump_facts
 from sam2_video.model.sam2 import SAM2Model
 from sam2_video.structures import ClipBatch, PromptKind
 from sam2_video.training.averaging import WeightAverage
-from sam2_video.training.non_finite import NonFiniteLossError, name_clips, non_finite_loss
+from sam2_video.training.non_finite import NonFiniteLossError, name_clips
 from sam2_video.training.objective import Learned, draw_lesson, learn_from
 from sam2_video.training.optimiser import (
     build_optimiser,
@@ -27,6 +27,7 @@ from sam2_video.training.optimiser import (
     follow_settings,
     rates_now,
 )
+from sam2_video.training.readings import Readings
 from sam2_video.training.values import step_values, sum_over_processes
 
 VALIDATED = {"val/JF": "jf", "val/J": "j", "val/F": "f"}
@@ -78,8 +79,8 @@ class MemoryTuner(LightningModule):
         self.keep_frames: dict[str, tuple[int, ...]] = {}
         self.validated_step: int | None = None
         self._loss_names: list[str] = []
-        self._sums = torch.zeros(0)
-        self._gradient_norm = torch.zeros(())
+        self.readings = Readings()
+        self._gradient_norm = 0.0
         self._num_skipped = 0
         self._has_said_unsupervised = False
         self._has_said_unscored = False
@@ -100,19 +101,19 @@ class MemoryTuner(LightningModule):
         )
 
     def training_step(self, batch: ClipBatch, batch_idx: int) -> Tensor:
-        """Return the loss of a batch.
+        """Return the loss of a batch, which `configure_gradient_clipping` will look at.
 
         Raises:
-            NonFiniteLossError: the loss is not finite in some process; names the clips.
+            NonFiniteLossError: the loss is not finite in some process; here only under --debug,
+                whose anomaly detection would end the backward pass without naming the clips.
         """
         learned = self.compute_loss(batch)
         loss = learned.loss
         values = sum_over_processes(step_values(loss, learned.similarity, learned.num_similarities))
-        # a sum over processes is finite in all of them or in none: none is left waiting
-        if not torch.isfinite(values[0]):
-            raise non_finite_loss(loss.total, batch, self.global_step)
         self._loss_names = ["loss", *loss.terms]
-        self._sums = values if batch_idx % self.settings.accumulate == 0 else self._sums + values
+        self.readings.add(values, loss.total.detach(), batch, batch_idx % self.settings.accumulate)
+        if torch.is_anomaly_enabled():
+            self.readings.read(self.global_step)
         if loss.total.requires_grad:
             return loss.total
         if not self._has_said_unsupervised:
@@ -129,10 +130,10 @@ class MemoryTuner(LightningModule):
     def step_metrics(self) -> dict[str, float]:
         """Return what the last step measured: means over processes and accumulated batches."""
         names = [f"train/{name}" for name in self._loss_names]
-        *losses, overlap, count, number = self._sums.tolist()
+        *losses, overlap, count, number = self.readings.read(self.global_step)
         metrics = {name: loss / number for name, loss in zip(names, losses, strict=True)}
         metrics["train/J"] = overlap / count if count else math.nan
-        metrics["gradient_norm"] = self._gradient_norm.item()
+        metrics["gradient_norm"] = self._gradient_norm
         return metrics
 
     def configure_gradient_clipping(
@@ -141,15 +142,21 @@ class MemoryTuner(LightningModule):
         gradient_clip_val: float | None = None,
         gradient_clip_algorithm: str | None = None,
     ) -> None:
-        """Bound the norm of the gradient, and keep it for the log.
+        """Bound the norm of the gradient, and read what the log needs before the weights change.
+
+        The only place of a step where the host waits for the device (the scaler of 16-mixed waits
+        once more): forward and backward pass are queued by then, the optimiser is not.
 
         Raises:
-            NonFiniteLossError: the gradient is not finite, and no loss scale is to blame.
+            NonFiniteLossError: the loss of a batch is not finite in some process, whose clips it
+                names; or the gradient is not, and no loss scale is to blame.
         """
         learning = [p for p in self.parameters() if p.requires_grad]
         norm = clip_grad_norm_(learning, self.settings.gradient_clip or math.inf)
-        if torch.isfinite(norm):
-            self._num_skipped, self._gradient_norm = 0, norm
+        self.readings.read(self.global_step, norm)
+        found = self.readings.gradient_norm
+        if math.isfinite(found):
+            self._num_skipped, self._gradient_norm = 0, found
             return
         # an overflow of scaled 16-bit gradients: the scaler skips the step and halves the scale
         self._num_skipped += 1
@@ -157,7 +164,7 @@ class MemoryTuner(LightningModule):
         if not has_scaler or self._num_skipped > MOST_SKIPPED_STEPS:
             raise NonFiniteLossError(
                 f"step {self.global_step}: the loss is finite but the norm of its gradient is "
-                f"{norm.item()}; the weights are unchanged. Lower trainer.lr, or try --precision "
+                f"{found}; the weights are unchanged. Lower trainer.lr, or try --precision "
                 "32-true; --debug names the operation",
                 is_here=True,
             )
