@@ -11,6 +11,9 @@ from torch.optim.lr_scheduler import LambdaLR
 from sam2_video.config import TrainerConfig
 from sam2_video.training.parameter_groups import group_parameters
 
+FUSED_DEVICES = {"cpu", "cuda"}
+"""Those for which PyTorch has a fused AdamW."""
+
 
 def learning_rate_factor(step: int, num_steps: int, settings: TrainerConfig) -> float:
     """Return the share of the full learning rate at a step: linear warm-up, then the schedule.
@@ -49,10 +52,20 @@ def build_optimiser(
         }
         for group in group_parameters(parameters, settings)
     ]
-    optimiser = torch.optim.AdamW(groups)
+    optimiser = make_adamw(groups)
     return optimiser, LambdaLR(
         optimiser, lambda step: learning_rate_factor(step, num_steps, settings)
     )
+
+
+def make_adamw(groups: list[dict[str, Any]]) -> torch.optim.AdamW:
+    """Return AdamW whose step is one kernel over all parameters, where their devices have it."""
+    devices = {parameter.device.type for group in groups for _, parameter in group["params"]}
+    optimiser = torch.optim.AdamW(groups, fused=devices <= FUSED_DEVICES)
+    # the fused kernel could undo the loss scale of 16-mixed by itself, and then PyTorch and
+    # Lightning would leave the gradients scaled until then: clipping needs the true ones
+    optimiser._step_supports_amp_scaling = False
+    return optimiser
 
 
 def rates_now(schedule: LambdaLR, settings: TrainerConfig) -> dict[str, float]:
