@@ -35,6 +35,8 @@ class CheckFlags:
     """like --masks-path, for --val-path"""
     format: str | None = None
     """the layout, as dataset.format names it; left out: recognised"""
+    video_pattern: str | None = None
+    """finds (?P<frame>...) and (?P<video>...) in the file names of a COCO file without video_id"""
     image_size: tuple[int, int] | None = None
     """height and width of the model's input, at which sizes are judged"""
     video_clip_length: int | None = None
@@ -55,7 +57,7 @@ class CheckFlags:
 
 
 _SETTINGS = ("masks_path", "val_path", "val_masks_path", "format", "image_size")
-_SETTINGS += ("video_clip_length",)
+_SETTINGS += ("video_clip_length", "video_pattern")
 
 
 def run_check(argv: Sequence[str], program: str = "sam2-video check") -> int:

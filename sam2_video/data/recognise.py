@@ -9,8 +9,11 @@ from sam2_video.config.dataset import Format
 from sam2_video.data.davis import ANNOTATIONS_OF, has_object_folders, is_davis
 from sam2_video.data.frames import has_images
 from sam2_video.data.json_files import JSON_NAMES, find_json, kind_of_json, name_export
+from sam2_video.data.recording import is_video_file
+from sam2_video.data.recordings import find_recordings
 from sam2_video.data.sav import find_masklet_files, is_masklet_file
 from sam2_video.data.stacks import StackKind, find_stacks, kind_of_stack
+from sam2_video.data.unknown import refuse_exports, unknown
 
 PARTS = ("train", "train_all_frames", "val", "valid", "validation", "test")
 """Names of folders into which published data sets, and exports, are divided."""
@@ -52,8 +55,13 @@ def recognise_layout(data_path: Path, masks_path: Path | None = None) -> Layout:
     if found is not None:
         return found
     _refuse_parts(data_path, masks_path, lambda path, _: _recognise_frames(path))
-    reason = "folders, and nothing that belongs to another layout"
-    return Layout("video_directory", reason, data_path, "a guess")
+    refuse_exports(data_path)
+    raise unknown(data_path, lambda path: _name_layout(path, masks_path))
+
+
+def _name_layout(path: Path, masks_path: Path | None) -> str | None:
+    layout = next(_recognise_told(path, masks_path), None) or next(_recognise_frames(path), None)
+    return None if layout is None else layout.name
 
 
 def _refuse_parts(
@@ -82,6 +90,8 @@ def _refuse_parts(
 def _recognise_file(path: Path) -> Layout:
     if is_masklet_file(path):
         return Layout("sav", "the path is a JSON file of SA-V", path, "certain")
+    if is_video_file(path):
+        return Layout("video_directory", "the path is a video file", path, "certain")
     if (stack := kind_of_stack(path)) is not None:
         return Layout(stack, f"the path is a stack, {STACK_NAMES[stack]}", path, "certain")
     if (told := name_export(path)) is not None:
@@ -136,7 +146,11 @@ def _recognise_json(path: Path) -> Iterator[Layout]:
 
 
 def _recognise_frames(path: Path) -> Iterator[Layout]:
+    if find_recordings(path):
+        yield Layout("video_directory", "the folder holds video files", path, "likely")
     if has_images(path):
+        if not (path / "masks").is_dir():
+            refuse_exports(path)
         yield Layout("video_directory", "the folder holds frames", path, "likely")
     folders = (entry for entry in path.iterdir() if entry.is_dir())
     if any(entry.name != "masks" and has_images(entry) for entry in folders):

@@ -6,9 +6,9 @@ from types import ModuleType
 
 import numpy as np
 from jaxtyping import Num
-from PIL import Image
 
 from sam2_video.data.stack import Stack, check_bytes, keep
+from sam2_video.image_file import open_image
 
 NIFTI_ENDINGS = (".nii.gz", ".nii")
 TIFF_ENDINGS = (".tif", ".tiff")
@@ -111,7 +111,7 @@ class TiffStack(Stack):
     def read(self, index: int) -> Num[np.ndarray, "height width *colours"]:
         """Read a page, which must be like the first one."""
         try:
-            with Image.open(self.path) as image:
+            with open_image(self.path) as image:
                 image.seek(index)
                 found = image.height, image.width, image.mode
                 if found == (*self.size, self._mode):
@@ -126,7 +126,7 @@ class TiffStack(Stack):
 
 def _read_pages(path: Path) -> tuple[int, tuple[int, int], str]:
     try:
-        with Image.open(path) as image:
+        with open_image(path) as image:
             return getattr(image, "n_frames", 1), image.size, image.mode
     except (OSError, SyntaxError, EOFError) as error:
         raise _damaged(path, "TIFF", error) from error

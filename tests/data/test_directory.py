@@ -46,7 +46,12 @@ def test_unlabelled_absent_and_ignore_stay_apart(video_directory):
 def test_masks_are_read_only_when_asked_for(video_directory, monkeypatch):
     read = []
     original = Image.open
-    monkeypatch.setattr(Image, "open", lambda path: (read.append(str(path)), original(path))[1])
+
+    def opened(path, **how):
+        read.append(str(path))
+        return original(path, **how)
+
+    monkeypatch.setattr(Image, "open", opened)
     video = open_video_directory(video_directory(a=ROWS))[0]
     assert not read
     assert video.has_objects

@@ -51,9 +51,9 @@ def test_a_given_format_wins(tmp_path):
 def test_what_is_no_data_set_is_named(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"nowhere: does not exist.*data_path"):
         open_dataset(tmp_path / "nowhere")
-    (tmp_path / "v.mp4").write_text("x")
-    with pytest.raises(ValueError, match=r"v\.mp4: neither a folder nor a JSON file"):
-        open_dataset(tmp_path / "v.mp4")
+    (tmp_path / "v.txt").write_text("x")
+    with pytest.raises(ValueError, match=r"v\.txt: neither a folder nor a JSON file"):
+        open_dataset(tmp_path / "v.txt")
     for name in ("a.json", "b.json"):
         (tmp_path / name).write_text(json.dumps(content()))
     with pytest.raises(ValueError, match=r"several COCO files \(a\.json, b\.json\); point"):

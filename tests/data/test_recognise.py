@@ -62,6 +62,7 @@ def add_video_file(root):
         (add_coco, "coco", "the folder holds the COCO file data.json", "certain"),
         (add_directory, "video_directory", "folders of frames", "likely"),
         (add_single, "video_directory", "the folder holds frames", "likely"),
+        (add_video_file, "video_directory", "the folder holds video files", "likely"),
     ],
 )
 def test_a_layout_is_recognised_with_its_reason_and_how_sure_that_is(
@@ -88,10 +89,34 @@ def test_a_file_is_told_by_its_name(tmp_path):
     assert (layout.name, layout.sureness) == ("sav", "certain")
 
 
-def test_anything_else_is_a_guess_and_said_to_be_one(tmp_path):
+def test_anything_else_is_refused_with_what_was_looked_for_and_found(tmp_path):
+    with pytest.raises(ValueError, match=r"no layout is recognised: .* and found nothing; correct"):
+        recognise_layout(tmp_path)
+    for name in ("a.txt", "b.txt", "c.pdf"):
+        (tmp_path / name).touch()
     (tmp_path / "notes").mkdir()
-    layout = recognise_layout(tmp_path)
-    assert (layout.name, layout.sureness) == ("video_directory", "a guess")
+    with pytest.raises(ValueError, match=r"looked for JPEGImages \(DAVIS\)") as error:
+        recognise_layout(tmp_path)
+    found = "found 1 folders (notes) and 3 files (2 .txt, 1 .pdf); correct dataset.data_path, or na"
+    assert found in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("add", "name"), [(add_davis, "davis"), (add_coco, "coco"), (add_directory, "video_directory")]
+)
+def test_the_nearest_layout_below_is_named(tmp_path, add, name):
+    inner = tmp_path / "unpacked" / "data"
+    inner.mkdir(parents=True)
+    add(inner)
+    with pytest.raises(ValueError, match=rf"data is of the layout {name}: point dataset.data_path"):
+        recognise_layout(tmp_path)
+
+
+def test_a_folder_that_labelme_has_written_is_told_its_converter(tmp_path):
+    Image.fromarray(np.zeros((4, 4, 3), np.uint8)).save(tmp_path / "a.png")
+    (tmp_path / "a.json").write_text(json.dumps({"shapes": [], "imagePath": "a.png"}))
+    with pytest.raises(ValueError, match=r"a.json: a file of Labelme; convert the folder by label"):
+        recognise_layout(tmp_path)
 
 
 @pytest.mark.parametrize("add", [add_davis, add_objects, add_coco, add_directory])
