@@ -53,7 +53,7 @@ def open_dataset(
     recall(videos, index_path(path, masks, layout.name))
     logger.info(
         f"{path}: layout {layout.name} ({layout.sureness}: {layout.reason}): {len(videos)} videos, "
-        f"{frames} frames{_name_objects(videos)}"
+        f"{frames} frames{_count_labelled(videos, frames)}{_name_objects(videos)}"
     )
     return videos
 
@@ -133,6 +133,12 @@ _OPENERS: dict[str, Callable[[_Wanted], Sequence[Video]]] = {
     "tiff": _open_stacks("tiff"),
     "images": _open_stills,
 }
+
+
+def _count_labelled(videos: Sequence[Video], frames: int) -> str:
+    """Return how many frames are annotated, where not all are."""
+    labelled = sum(len(video.labelled_frames) for video in videos)
+    return f", {labelled} of them annotated" if labelled < frames else ""
 
 
 def _name_objects(videos: Sequence[Video]) -> str:
