@@ -66,7 +66,8 @@ class Clip:
     empty, the object is absent. `prompt_frames[i]` is the first frame of the clip on which object
     i is visible. Everything random about the clip's prompts is drawn from `seed`. Where `levels`
     say what an encoder has made of the frames, `frames` have no pixels (height and width 0), and
-    `variant` is the geometry in which they were encoded (0 = as filmed).
+    `variant` is the geometry in which they were encoded (0 = as filmed). `skipped` says why clips
+    that were drawn before this one, for the same place in the epoch, cannot be read.
     """
 
     video_id: str
@@ -79,13 +80,14 @@ class Clip:
     seed: int
     levels: FrameLevels | None = None
     variant: int | None = None
+    skipped: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class ClipSource:
     """Where a clip came from: what a log line or an error needs to name it.
 
-    `variant` is that of a clip which was encoded beforehand.
+    `variant` is that of a clip which was encoded beforehand; `skipped` are the clip's.
     """
 
     video_id: str
@@ -93,6 +95,7 @@ class ClipSource:
     object_ids: tuple[int, ...]
     seed: int
     variant: int | None = None
+    skipped: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

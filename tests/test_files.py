@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from sam2_video.files import read_numbers, whole, write_json, write_rows, write_text
+from sam2_video.files import read_numbers, remove_parts, whole, write_json, write_rows, write_text
 
 
 def test_a_new_folder_takes_an_old_ones_place(tmp_path):
@@ -70,3 +70,33 @@ def test_a_table_reads_back_without_the_values_it_lacks(tmp_path):
     assert (tmp_path / "x.csv").read_text().splitlines()[:2] == ["step,loss,J", "1,0.1,"]
     assert read_numbers(tmp_path / "x.csv") == rows
     assert read_numbers(tmp_path / "none.csv") == []
+
+
+def test_a_line_that_was_cut_off_is_left_out(tmp_path):
+    path = tmp_path / "x.csv"
+    write_rows(path, [{"step": 1, "loss": 0.125}, {"step": 2, "loss": 0.375}], ["step", "loss"])
+    path.write_text(path.read_text()[:-3])
+    assert read_numbers(path) == [{"step": 1, "loss": 0.125}]
+
+
+def test_what_a_killed_process_had_begun_is_removed(tmp_path):
+    for name in (".last.part.ckpt", ".x.csv.123.part", "last.ckpt", ".lock"):
+        (tmp_path / name).touch()
+    remove_parts(tmp_path)
+    assert sorted(x.name for x in tmp_path.iterdir()) == [".lock", "last.ckpt"]
+
+
+def test_no_room_is_told_with_what_was_needed(tmp_path):
+    code = (
+        "import resource, sys; from pathlib import Path; from sam2_video.files import whole\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))\n"
+        "try:\n"
+        "    with whole(Path(sys.argv[1]), 250_000) as part: part.write_bytes(bytes(250_000))\n"
+        "except OSError as error: print(error)"
+    )
+    path = tmp_path / "big"
+    line = [sys.executable, "-c", code, str(path)]
+    done = subprocess.run(line, capture_output=True, check=True, text=True)
+    assert "File too large: it takes 0.25 MB, there is room for 0.10 MB" in done.stdout
+    assert str(path) in done.stdout
+    assert list(tmp_path.iterdir()) == []

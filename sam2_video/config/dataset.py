@@ -126,6 +126,14 @@ class DatasetConfig:
     num_workers: int | None = setting(
         None, "loading processes; null = by the number of cores", ge=0
     )
+    on_bad_sample: Literal["stop", "skip"] = setting(
+        "stop",
+        "a training clip that cannot be read, such as of a damaged file: stop, or skip = a clip of "
+        "another video in its place, counted and named",
+    )
+    max_bad_samples: int = setting(
+        10, "different faults that are skipped; one more, and the run stops", ge=0
+    )
     colour_palette: list[list[int]] | None = setting(
         None, "[[r, g, b], ...]: RGB masks are read as objects 1, 2, ... by these colours"
     )

@@ -31,7 +31,14 @@ def collate_clips(clips: Sequence[Clip]) -> ClipBatch:
         object_clip=torch.repeat_interleave(torch.arange(len(clips)), num_objects),
         prompt_frames=tuple(frame for clip in clips for frame in clip.prompt_frames),
         sources=tuple(
-            ClipSource(clip.video_id, clip.frame_names, clip.object_ids, clip.seed, clip.variant)
+            ClipSource(
+                clip.video_id,
+                clip.frame_names,
+                clip.object_ids,
+                clip.seed,
+                clip.variant,
+                clip.skipped,
+            )
             for clip in clips
         ),
         levels=FrameLevels.join(levels) if levels else None,

@@ -94,6 +94,7 @@ class ClipDataModule(LightningDataModule):
             num_workers=self._num_workers(),
             pin_memory=trainer is not None and trainer.strategy.root_device.type == "cuda",
             batches_done=self._batches_done,
+            are_bad_skipped=config.on_bad_sample == "skip",
         )
 
     def val_dataloader(self) -> DataLoader[Video | None]:

@@ -17,6 +17,9 @@ from sam2_video.data.sampling import ClipPlan, ClipSettings, branches, draw_clip
 from sam2_video.data.video import Video
 from sam2_video.structures import OBJECT, Clip
 
+STAND_IN_BRANCH = 6
+"""Of a clip's seed sequence: those below are the clip's own, its donor's and its geometry's."""
+
 
 def read_clip(
     video: Video,
@@ -121,12 +124,27 @@ class ClipDataset(Dataset[Clip]):
 
     def __getitem__(self, key: tuple[int, int]) -> Clip:
         """Draw and read the clip at (epoch, index)."""
-        epoch, index = key
+        return self.draw(*key)
+
+    def draw(self, epoch: int, index: int, again: int = 0) -> Clip:
+        """Draw and read the clip at (epoch, index), or the `again`-th that can stand in for it.
+
+        That one is of another video of the set, where there is one.
+
+        Raises:
+            OSError, ValueError: a file is missing, damaged, or of another size.
+        """
         number = bisect_right(self._ends, index)
         one = self.sets[number]
         own = self._video_of(number, epoch, index - self._ends[number] + one.num_clips)
         progress = epoch / self.max_epochs
         sequence = np.random.SeedSequence([self.seed, epoch, index])
+        if again:
+            (stand_ins,) = branches(sequence, STAND_IN_BRANCH, 1)
+            order, sequence = branches(stand_ins, 0, 1)[0], branches(stand_ins, again, 1)[0]
+            others = np.random.default_rng(order).permutation(len(one.videos))
+            others = others[others != own] if len(others) > 1 else others
+            own = int(others[(again - 1) % len(others)])
         plan = draw_clip(one.videos[own], one.settings, sequence, progress)
         encoded = self.encoded.get(one.videos[own].video_id)
         if encoded is not None:

@@ -9,7 +9,12 @@ import numpy as np
 from loguru import logger
 from torch.utils.data import DataLoader, Sampler
 
-from sam2_video.data.collate import collate_clips
+from sam2_video.data.bad_samples import (
+    BadSample,
+    BadSampleError,
+    ReadableClips,
+    collate_readable,
+)
 from sam2_video.data.dataset import ClipDataset
 from sam2_video.data.timing import TimedClips
 from sam2_video.structures import ClipBatch
@@ -59,6 +64,7 @@ class ClipLoader(DataLoader[ClipBatch]):
         pin_memory: Whether batches are put into page-locked memory.
         batches_done: Returns how many batches of the epoch are trained on: more than 0 only in
             the first pass of a run that was resumed in the middle of an epoch.
+        are_bad_skipped: Whether another clip stands in for one that cannot be read.
     """
 
     def __init__(
@@ -69,18 +75,19 @@ class ClipLoader(DataLoader[ClipBatch]):
         num_workers: int = 0,
         pin_memory: bool = False,
         batches_done: Callable[[], int] = lambda: 0,
+        are_bad_skipped: bool = False,
     ) -> None:
         if num_workers > 0:
             # OpenCV's threads do not survive the fork, and a process that ends them there, as
             # `_init_worker` would, waits for ever
             cv2.setNumThreads(1)
-        self._timed = TimedClips(dataset)
+        self._timed = TimedClips(ReadableClips(dataset, are_skipped=are_bad_skipped))
         super().__init__(
             self._timed,  # pyright: ignore[reportArgumentType]  # collated: Clip to ClipBatch
             batch_size=batch_size,
             sampler=sampler,
             num_workers=num_workers,
-            collate_fn=collate_clips,
+            collate_fn=collate_readable,
             pin_memory=pin_memory,
             persistent_workers=num_workers > 0,
             worker_init_fn=_init_worker,
@@ -94,9 +101,15 @@ class ClipLoader(DataLoader[ClipBatch]):
 
         A generator, so that nothing is drawn before the first batch is asked for: Lightning asks
         for the iterator before it sets the epoch and the position of a resumed run.
+
+        Raises:
+            BadSampleError: a clip cannot be read.
         """
         self._epoch_sampler.first = self._batches_done() * (self.batch_size or 1)
-        yield from super().__iter__()
+        for batch in super().__iter__():
+            if isinstance(batch, BadSample):
+                raise BadSampleError(batch.message)
+            yield batch
 
     @property
     def clips_per_second(self) -> float | None:

@@ -5,13 +5,14 @@ from multiprocessing import get_context
 
 from torch.utils.data import Dataset
 
+from sam2_video.data.bad_samples import BadSample
 from sam2_video.structures import Clip
 
 
-class TimedClips(Dataset[Clip]):
+class TimedClips(Dataset[Clip | BadSample]):
     """Clips that count, for all processes together, how many were read in how many seconds."""
 
-    def __init__(self, clips: Dataset[Clip]) -> None:
+    def __init__(self, clips: Dataset[Clip | BadSample]) -> None:
         self._clips = clips
         # the workers are forked, or get it as they are started
         self._totals = get_context().Array("d", 2)
@@ -19,7 +20,7 @@ class TimedClips(Dataset[Clip]):
     def __len__(self) -> int:
         return len(self._clips)  # pyright: ignore[reportArgumentType]
 
-    def __getitem__(self, key: tuple[int, int]) -> Clip:
+    def __getitem__(self, key: tuple[int, int]) -> Clip | BadSample:
         """Read a clip, and add to the totals."""
         start = time.perf_counter()
         clip = self._clips[key]

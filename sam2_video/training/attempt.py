@@ -38,6 +38,7 @@ from sam2_video.training.progress import EpochLines, RunBar, TimeLeft
 from sam2_video.training.resume import Resume
 from sam2_video.training.run_lock import FolderGuard, RunLock
 from sam2_video.training.score_files import ScoreFiles
+from sam2_video.training.skipped import SkippedClips
 from sam2_video.training.state_file import StateFiles
 from sam2_video.training.stopping import StopOnSignal, TrainingInterruptedError
 from sam2_video.training.summary import TrainResult, make_result, write_summary
@@ -51,6 +52,7 @@ class Records:
     table: MetricsCsv
     best: BestWeights
     steps: StepLog
+    skipped: SkippedClips
     pictures: Pictures | None
 
 
@@ -87,10 +89,16 @@ def open_records(
         MetricsCsv(output_dir / folder.METRICS_CSV, None if resume is None else resume.step),
         best,
         StepLog(),
+        _skipped(config),
         Pictures(output_dir, every, datamodule, config.prompts, best, is_resumed=is_resumed)
         if every
         else None,
     )
+
+
+def _skipped(config: TrainConfig) -> SkippedClips:
+    is_skipping = config.dataset.on_bad_sample == "skip"
+    return SkippedClips(config.dataset.max_bad_samples if is_skipping else None)
 
 
 def attempt(setup: Setup, config: TrainConfig, guard: MemoryGuard, is_again: bool) -> TrainResult:
@@ -140,6 +148,7 @@ def attempt(setup: Setup, config: TrainConfig, guard: MemoryGuard, is_again: boo
             "precision": setup.devices["precision"],
             "devices": trainer.world_size,
             "seed": config.seed,
+            **records.skipped.summary(),
             "seconds": time.monotonic() - setup.begun,
         }
         _finish(result, tuner, records, facts)
@@ -161,7 +170,7 @@ def _begin_again(setup: Setup, config: TrainConfig) -> tuple[MemoryTuner, Record
     tuner.validated_step = begun.validated_step
     pl.seed_everything(config.seed, workers=True, verbose=False)
     table = MetricsCsv(setup.output_dir / folder.METRICS_CSV, setup.first_step)
-    return tuner, replace(setup.records, table=table, steps=StepLog())
+    return tuner, replace(setup.records, table=table, steps=StepLog(), skipped=_skipped(config))
 
 
 def _strategy(num_processes: int) -> str | DDPStrategy:
@@ -188,6 +197,7 @@ def _callbacks(
     callbacks: list[pl.Callback] = [
         Averaging(),
         records.best,
+        records.skipped,
         NonFiniteGuard(output_dir),
         records.steps,
         time_left,

@@ -57,6 +57,13 @@ def claim(output_dir: Path) -> None:
             shutil.rmtree(output_dir / name, ignore_errors=True)
 
 
+def explain(error: OSError | RuntimeError, output_dir: Path) -> ValueError | None:
+    """Return what to tell of what the system does to a run; None for any other failure."""
+    if isinstance(error, OSError):
+        return cannot_write(error, output_dir)
+    return lost_worker(error, output_dir)
+
+
 def cannot_write(error: OSError, output_dir: Path) -> ValueError | None:
     """Return what to tell of a failure to write a run's folder; None for any other failure."""
     is_inside = error.filename is None or output_dir in Path(str(error.filename)).parents
@@ -67,6 +74,20 @@ def cannot_write(error: OSError, output_dir: Path) -> ValueError | None:
     return ValueError(
         f"output_dir: cannot write {where} ({error.strerror}); make room or give another "
         f"--output-dir{f', and go on with --resume {output_dir}' if has_state else ''}"
+    )
+
+
+def lost_worker(error: RuntimeError, output_dir: Path) -> ValueError | None:
+    """Return what to tell of a loading process that the system has ended; None for other errors."""
+    said = str(error)
+    if "DataLoader worker" not in said:
+        return None
+    has_state = (output_dir / CHECKPOINTS / LAST).is_file()
+    return ValueError(
+        f"a loading process was ended from outside ({said.splitlines()[0]}): mostly the machine's "
+        "memory is full (dmesg tells), or /dev/shm is (in a container: --shm-size 8g or --ipc "
+        "host). Lower dataset.num_workers or dataset.batch_size"
+        f"{f', and go on with --resume {output_dir}' if has_state else ', and start again'}"
     )
 
 

@@ -22,6 +22,7 @@ from sam2_video.training.out_of_memory import OutOfMemoryError, attempt_with_les
 from sam2_video.training.prepare import check_single_frames_teach, load_tuner, open_data
 from sam2_video.training.resume import Resume, check_resume, read_resume
 from sam2_video.training.run_lock import RunLock
+from sam2_video.training.skipped import TooManyBadSamplesError
 from sam2_video.training.summary import TrainResult
 
 
@@ -50,14 +51,14 @@ def train(config: TrainConfig) -> TrainResult:
             if resume is None and folder.is_main_process():
                 folder.check_free(output_dir)
             return _run(config, resume, log, lock)
-        except (NonFiniteLossError, OutOfMemoryError) as error:
+        except (NonFiniteLossError, OutOfMemoryError, TooManyBadSamplesError) as error:
             is_here_alone = isinstance(error, OutOfMemoryError) and not error.is_everywhere
             if folder.is_main_process() or is_here_alone:
                 raise
             # the main process tells what happened in all of them
             sys.exit(0)
-        except OSError as error:
-            told = folder.cannot_write(error, output_dir)
+        except (OSError, RuntimeError) as error:
+            told = folder.explain(error, output_dir)
             if told is None:
                 raise
             raise told from error

@@ -60,7 +60,7 @@ def test_devices_are_counted(monkeypatch):
 
 @pytest.fixture
 def home(tmp_path, monkeypatch):
-    monkeypatch.setattr("sam2_video.training.loggers.find_spec", lambda _: "a package")
+    monkeypatch.setattr("sam2_video.training.wandb_log.find_spec", lambda _: "a package")
     monkeypatch.setenv("HOME", str(tmp_path))
     for name in ("WANDB_MODE", "WANDB_API_KEY", "NETRC"):
         monkeypatch.delenv(name, raising=False)
@@ -81,7 +81,7 @@ def test_wandb_that_cannot_be_reached_does_no_harm(home, monkeypatch):
         pass
 
     class Unreachable:
-        def __init__(self, **_):
+        def __init__(self, *_, **__):
             pass
 
         @property
@@ -91,7 +91,7 @@ def test_wandb_that_cannot_be_reached_does_no_harm(home, monkeypatch):
     wandb = ModuleType("wandb")
     wandb.__dict__["Error"] = Error
     monkeypatch.setitem(sys.modules, "wandb", wandb)
-    monkeypatch.setattr(loggers, "WandbLogger", Unreachable)
+    monkeypatch.setattr("sam2_video.training.wandb_log.SparableWandb", Unreachable)
     monkeypatch.setenv("WANDB_API_KEY", "key")
     found = loggers.open_loggers(home, MetricsCsv(home / "metrics.csv"), None, "project")
     assert [type(log).__name__ for log in found] == ["MetricsCsv", "TensorBoardLogger"]

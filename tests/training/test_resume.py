@@ -263,3 +263,14 @@ def test_the_command_line_says_that_there_is_no_run_to_resume(tmp_path, capsys):
 def test_a_folder_without_a_checkpoint_cannot_be_resumed(configure, tmp_path):
     with pytest.raises(FileNotFoundError, match=r"no checkpoint at .*last\.ckpt"):
         train(configure(tmp_path / "run", resume=str(Path(tmp_path))))
+
+
+def test_an_epoch_that_a_limit_cuts_short_goes_on_within(run, tmp_path):
+    output_dir = tmp_path / "run"
+    run(output_dir, **LIVELY, trainer__lr_scheduler="constant", trainer__max_steps=2)
+    assert read_resume(str(output_dir)).num_epochs == 0
+    run(output_dir, resume=str(output_dir), **LIVELY, trainer__lr_scheduler="constant")
+    rows = measured(output_dir)
+    # the other half of the first epoch, then the second
+    assert [row["epoch"] for row in rows[:-1]] == [0] * STEPS_AN_EPOCH + [1] * STEPS_AN_EPOCH
+    assert [row["step"] for row in rows] == list(range(2 * STEPS_AN_EPOCH + 1))

@@ -195,7 +195,7 @@ def test_half_precision_on_a_cpu_is_bfloat16_and_said_once(run, tmp_path, said, 
 
 
 def test_a_missing_wandb_is_said_once_and_does_no_harm(run, tmp_path, said, monkeypatch):
-    monkeypatch.setattr("sam2_video.training.loggers.find_spec", lambda _: None)
+    monkeypatch.setattr("sam2_video.training.wandb_log.find_spec", lambda _: None)
     result = run(tmp_path / "run", use_wandb=True, trainer__max_steps=1)
     assert result.is_finished
     assert sum("use_wandb" in line for line in said) == 1
