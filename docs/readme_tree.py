@@ -13,7 +13,7 @@ OTHER_FILES = {
     "CHANGELOG.md": "What changed, by version",
     "CONTRIBUTING.md": "How to work on the code",
     "LICENSE": "Apache-2.0",
-    "Makefile": "`setup`, `demo`, `test`, `check`, `bench`",
+    "Makefile": "`setup`, `demo`, `test`, `check`, `bench`, `fuzz`",
     "README.md": "This page",
     "benchmarks/overfit/clips.yaml": "Overfit one clip, second run: clips and masks",
     "benchmarks/overfit/micro-one-mask.yaml": "The micro network with one mask while tracking",

@@ -3,7 +3,7 @@
 import struct
 import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import BinaryIO
 
@@ -38,12 +38,17 @@ def open_image(path: Path, file: BinaryIO | None = None) -> Iterator[Image.Image
         OSError: It is no image that Pillow knows, or it is damaged.
         ValueError: It has too many pixels.
     """
-    try:
-        with Image.open(file or path, formats=_FORMATS) as image:
+    # opened here: of a damaged file Pillow's own handle may stay open
+    with nullcontext(file) if file is not None else path.open("rb") as opened:
+        try:
+            image = Image.open(opened, formats=_FORMATS)
+        except Image.DecompressionBombError as error:
+            raise ValueError(f"{path}: too large an image ({error})") from error
+        except _DAMAGED as error:
+            raise OSError(f"{path}: {error}") from error
+        with image:
             check_pixels(image.height, image.width, str(path))
             try:
                 yield image
             except _DAMAGED as error:
-                raise OSError(str(error)) from error
-    except Image.DecompressionBombError as error:
-        raise ValueError(f"{path}: too large an image ({error})") from error
+                raise OSError(f"{path}: {error}") from error

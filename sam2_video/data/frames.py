@@ -128,10 +128,13 @@ def read_rgb(
     image = None
     if content and is_whole:
         flags = _REDUCED[factor] | cv2.IMREAD_IGNORE_ORIENTATION
-        image = cv2.imdecode(np.frombuffer(content, dtype=np.uint8), flags)
+        try:
+            image = cv2.imdecode(np.frombuffer(content, dtype=np.uint8), flags)
+        except cv2.error:  # more pixels than `limits` allows
+            image = None
     if image is None:
         raise ValueError(
-            f"{path}: the image cannot be read ({len(content)} bytes, damaged or truncated); "
+            f"{path}: the image cannot be read ({len(content)} bytes, damaged, truncated or too large); "
             "copy or export the file again"
         )
     height, width = image.shape[:2]

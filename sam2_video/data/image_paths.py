@@ -15,6 +15,8 @@ def find_images_root(json_path: Path, file_name: str) -> Path:
     the JSON lies in `annotations`, in `images` beside that, or in `images/SUBSET`.
     """
     parts = PureWindowsPath(file_name).parts
+    if not all(map(is_name, parts)):
+        return json_path.parent
     return next(
         (root for root in _roots(json_path) if root.joinpath(*parts).is_file()), json_path.parent
     )

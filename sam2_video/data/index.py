@@ -5,7 +5,10 @@ One file a data set, written whole; what belongs to it is told by the size and t
 
 import json
 import os
+import struct
+import tokenize
 import zipfile
+import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
@@ -21,7 +24,22 @@ from sam2_video.data.video import UNKNOWN, Video
 
 VERSION = 1
 _PRINT_BYTES = 16
-_DAMAGED = (OSError, EOFError, ValueError, KeyError, IndexError, TypeError, zipfile.BadZipFile)
+# what numpy and zipfile raise on members that are damaged, or lie about their size
+_DAMAGED = (
+    OSError,
+    EOFError,
+    ValueError,
+    LookupError,
+    TypeError,
+    zipfile.BadZipFile,
+    zlib.error,
+    struct.error,
+    tokenize.TokenError,
+    SyntaxError,
+    RuntimeError,
+    OverflowError,
+    MemoryError,
+)
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from transformers.utils import cached_file
 
 from sam2_video.model.adapters import has_adapters, merge
+from sam2_video.model.archive import find_bomb, is_plain
 from sam2_video.model.facts import FACTS, ModelFacts, read_facts
 from sam2_video.model.keymap import complete_twins, from_meta, is_meta, to_meta
 
@@ -167,11 +168,15 @@ def read_pickle(path: Path, *, is_mapped: bool = False) -> object:
     """
     # torch reads anything else as a bare pickle, and fails in a new way on every kind of text
     try:
-        is_archive = zipfile.is_zipfile(path)
-    except zipfile.BadZipFile:
-        is_archive = False
-    if not is_archive:
-        raise ValueError(f"{path}: not a checkpoint that torch.save wrote, or only a part of one")
+        bomb = find_bomb(path)
+    except (zipfile.BadZipFile, *_DAMAGED) as error:
+        raise ValueError(
+            f"{path}: not a checkpoint that torch.save wrote, or only a part of one"
+        ) from error
+    if bomb is not None:
+        raise ValueError(
+            f"{path}: not a checkpoint of plain tensors; nothing in it was run ({bomb})"
+        )
     try:
         return torch.load(path, map_location="cpu", weights_only=True, mmap=is_mapped)
     except _DAMAGED as error:
@@ -188,9 +193,9 @@ def _find_state(content: object, path: Path) -> dict[str, Tensor]:
     state: object = content
     if isinstance(content, Mapping) and isinstance(content.get("state_dict"), Mapping):
         state = {
-            str(name).removeprefix(LIGHTNING_PREFIX): tensor
+            name.removeprefix(LIGHTNING_PREFIX): tensor
             for name, tensor in content["state_dict"].items()
-            if str(name).startswith(LIGHTNING_PREFIX)
+            if isinstance(name, str) and name.startswith(LIGHTNING_PREFIX)
         }
     elif isinstance(content, Mapping) and "model" in content:
         state = content["model"]
@@ -216,7 +221,7 @@ def _merge(state: Mapping[str, Tensor], alpha: object, path: Path) -> dict[str, 
 
 
 def _holds_tensors(state: Mapping[object, object]) -> bool:
-    return all(isinstance(n, str) and isinstance(x, Tensor) for n, x in state.items())
+    return all(isinstance(n, str) and is_plain(x) for n, x in state.items())
 
 
 def _refuse_image_model(weights: Weights) -> None:

@@ -1,7 +1,7 @@
 """The checkpoint that a run is resumed from: where it stands, and whether it fits."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -78,6 +78,17 @@ def read_resume(resume: str) -> Resume:
             "give --model-checkpoint in place of --resume"
             + (f", to continue their run give --resume {output_dir}" if has_state else "")
         )
+    try:
+        return _to_resume(content, path, output_dir, faults)
+    except (LookupError, TypeError, AttributeError) as error:
+        raise ValueError(
+            f"resume: {path} is no training state of ours ({type(error).__name__}: {error}); give "
+            "another .ckpt of the run"
+        ) from error
+
+
+def _to_resume(content: Any, path: Path, output_dir: Path, faults: Sequence[str]) -> Resume:  # noqa: ANN401
+    """Return what a training state says; other errors than ValueError where it is none."""
     state = content["optimizer_states"][0]
     if not all("param_names" in group for group in state["param_groups"]):
         raise ValueError(
