@@ -11,6 +11,9 @@ MOST_PIXELS = 2**27
 os.environ.setdefault("OPENCV_IO_MAX_IMAGE_PIXELS", str(MOST_PIXELS))
 
 
+MOST_FRAMES = 2**22
+"""Of a stack: each gets a name, though only the head of the file speaks of it."""
+
 MOST_ID = 2**31 - 1 - 1000
 """Of an object: tensors hold it in 32 bits, and automatic masklets are numbered from 1000 on."""
 

@@ -134,8 +134,8 @@ def read_rgb(
             image = None
     if image is None:
         raise ValueError(
-            f"{path}: the image cannot be read ({len(content)} bytes, damaged, truncated or too large); "
-            "copy or export the file again"
+            f"{path}: the image cannot be read ({len(content)} bytes, damaged, truncated or "
+            "too large); copy or export the file again"
         )
     height, width = image.shape[:2]
     if size is not None and (height, width) != (-(-size[0] // factor), -(-size[1] // factor)):

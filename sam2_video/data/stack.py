@@ -16,6 +16,7 @@ from torch import Tensor
 
 from sam2_video.data.source import FrameSource, number_frames
 from sam2_video.data.video import Video
+from sam2_video.limits import MOST_FRAMES, check_pixels
 from sam2_video.masks import mask_areas, separate_objects
 from sam2_video.structures import IGNORE
 
@@ -47,6 +48,9 @@ class Stack(ABC):
                 "or [frames, height, width, 3] for colours: save each video, or each channel, by "
                 "itself"
             )
+        check_pixels(int(shape[1]), int(shape[2]), str(path))
+        if shape[0] > MOST_FRAMES:
+            raise ValueError(f"{path}: {shape[0]} slices, expected up to {MOST_FRAMES:,}; split it")
         if dtype.kind not in "biuf":
             raise ValueError(f"{path}: values of the type {dtype}; expected numbers: convert them")
         self.dtype = dtype

@@ -1,5 +1,7 @@
 """Read NPZ files: `imgs` and `gts` of one video; uncompressed ones are mapped, not loaded."""
 
+import struct
+import tokenize
 import zipfile
 import zlib
 from collections.abc import Sequence
@@ -14,7 +16,19 @@ from sam2_video.data.stack import Stack, check_bytes, keep
 IMAGE_KEYS = ("imgs", "images", "image", "img", "frames")
 LABEL_KEYS = ("gts", "masks", "labels", "label", "mask", "gt")
 _SUFFIX = ".npy"
-_DAMAGED = (OSError, EOFError, ValueError, zipfile.BadZipFile, zlib.error, NotImplementedError)
+_DAMAGED = (
+    OSError,
+    EOFError,
+    ValueError,
+    LookupError,
+    RuntimeError,
+    SyntaxError,
+    OverflowError,
+    zipfile.BadZipFile,
+    zlib.error,
+    struct.error,
+    tokenize.TokenError,
+)
 
 
 class NpzStack(Stack):

@@ -20,6 +20,11 @@ _ONE_FRAME_A_PACKET = frozenset(
 )
 NUM_COMPARED = 16
 """Frames at the start whose times are compared with those of the packets."""
+_CONTAINERS = (
+    "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,gif,mpegts,mpeg,mpegvideo,m4v,asf,flv,ogg,mxf,nut,"
+    "ivf,h264,hevc,mjpeg,dv"
+)
+_ONLY_THIS_FILE = {"format_whitelist": _CONTAINERS, "protocol_whitelist": "file"}
 _CUT = (
     "it was cut off while it was copied or recorded; copy it again, or keep what is whole: "
     "ffmpeg -i FILE -c copy whole.mp4"
@@ -77,7 +82,8 @@ def open_stream(path: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such video file")
     try:
-        container = av.open(str(path))
+        # a file may call itself mp4 and be a list of other files, or of addresses
+        container = av.open(f"file:{path}", options=_ONLY_THIS_FILE)
     except FFmpegError as error:
         raise ValueError(
             f"{path}: cannot be read as a video ({error.strerror}; {path.stat().st_size} bytes): "
