@@ -37,6 +37,8 @@ class MetricsCsv(Logger):
         self._is_closed = False
         if first_step is not None:
             for row in read_numbers(path):
+                if not math.isfinite(row.get("step", math.nan)):
+                    raise ValueError(f"{path}: a row has no `step`; remove it, or the file")
                 if row["step"] < first_step:
                     self._rows[int(row["step"])] = row
                 elif row["step"] == first_step and any(map(_is_validation, row)):

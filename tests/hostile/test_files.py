@@ -18,6 +18,7 @@ from sam2_video.data.ytvis import open_ytvis
 from sam2_video.files import read_numbers
 from sam2_video.image_file import open_image
 from sam2_video.masks import read_mask_areas, read_mask_image
+from sam2_video.training.metrics_log import MetricsCsv
 
 OUTSIDE = (
     "../secret.png",
@@ -143,6 +144,14 @@ def test_a_table_that_is_none_is_named(tmp_path, text):
     path.write_text(text)
     with pytest.raises(ValueError, match=r"metrics\.csv: no table of numbers"):
         read_numbers(path)
+
+
+@pytest.mark.parametrize("text", ["epoch\n1\n", "step,epoch\n,1\n", "step\nnan\n", "step\ninf\n"])
+def test_a_run_does_not_go_on_from_a_table_without_steps(tmp_path, text):
+    path = tmp_path / "metrics.csv"
+    path.write_text(text)
+    with pytest.raises(ValueError, match=r"metrics\.csv: a row has no `step`"):
+        MetricsCsv(path, first_step=1)
 
 
 def test_a_list_of_videos_that_is_no_text_is_named(tmp_path):
