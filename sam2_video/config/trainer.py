@@ -53,7 +53,8 @@ class TrainerConfig:
     accumulate: int = setting(1, "batches whose gradients are added before a step", ge=1)
     activation_checkpointing: Literal["none", "clicks", "cheap", "frames"] = setting(
         "none",
-        "compute clicks, or all of a frame, a second time in place of keeping it: slower, smaller",
+        "computed a second time in place of being kept: clicks; also what is large and soon "
+        "computed (cheap); or all of a frame: each slower and smaller than the one before",
     )
     objects_at_once: int | None = setting(
         None, "objects computed together, the others after them: same gradient, smaller", ge=1

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, NamedTuple, TypeVar
 
 import torch
 from torch import Tensor
@@ -13,6 +13,14 @@ Recomputed = Literal["none", "clicks", "cheap", "frames"]
 """Nothing; the decoder's runs of corrections; also all that is large and soon computed; all of a
 frame. Each does what the one before it does, and saves more."""
 Result = TypeVar("Result")
+
+
+class _View(NamedTuple):
+    """Where in a tensor's storage a view of it lies."""
+
+    size: torch.Size
+    stride: tuple[int, ...]
+    offset: int | torch.SymInt
 
 
 def run_and_keep(is_kept: bool, function: Callable[..., Result], *arguments: Any) -> Result:  # noqa: ANN401
@@ -37,11 +45,13 @@ def computed_again(
     kind = tensor.device.type
     precision = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else None
 
-    def pack(saved: Tensor) -> Tensor | tuple[torch.Size, tuple[int, ...]]:
-        # what is saved may be a view: PyTorch's attention takes an axis of heads
-        return saved if saved.data_ptr() != tensor.data_ptr() else (saved.shape, saved.stride())
+    def pack(saved: Tensor) -> Tensor | _View:
+        # by storage: an address says nothing of a tensor without content (`FakeTensor`)
+        if saved.untyped_storage()._cdata != tensor.untyped_storage()._cdata:
+            return saved
+        return _View(saved.size(), saved.stride(), saved.storage_offset())
 
-    def unpack(kept: Tensor | tuple[torch.Size, tuple[int, ...]]) -> Tensor:
+    def unpack(kept: Tensor | _View) -> Tensor:
         if isinstance(kept, Tensor):
             return kept
         with torch.no_grad(), torch.autocast(kind, precision, enabled=precision is not None):
