@@ -7,6 +7,7 @@ import sam2_video.limits  # noqa: F401 (it tells OpenCV its limit, which is not 
 
 if TYPE_CHECKING:
     from sam2_video.data.check import CheckReport
+    from sam2_video.diagnosis import Diagnosis
     from sam2_video.evaluation import Evaluation, evaluate
     from sam2_video.model.export import Exported, export
     from sam2_video.model.sam2 import SAM2Model
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "CheckReport",
+    "Diagnosis",
     "Evaluation",
     "Exported",
     "ObjectPrompt",
@@ -28,6 +30,7 @@ __all__ = [
     "TrainResult",
     "cache",
     "check",
+    "doctor",
     "evaluate",
     "export",
     "predict",
@@ -37,6 +40,7 @@ __all__ = [
 
 _HOMES = {
     "CheckReport": "sam2_video.data.check",
+    "Diagnosis": "sam2_video.diagnosis",
     "Evaluation": "sam2_video.evaluation",
     "Exported": "sam2_video.model.export",
     "ObjectPrompt": "sam2_video.model.stream",
@@ -113,6 +117,20 @@ def cache(*, deletes_stale: bool = False, **keywords: Any) -> "CacheResult":  # 
     from sam2_video.training.cache import cache as run
 
     return run(config_from_keywords(**keywords), deletes_stale=deletes_stale)
+
+
+def doctor(**keywords: Any) -> "Diagnosis":  # noqa: ANN401 (any setting)
+    """Look for faults of this machine, and whether a training fits; keywords are those of `train`.
+
+    What is wrong with the machine is found, not raised.
+
+    Raises:
+        ValueError: unknown or wrong settings, all at once.
+    """
+    from sam2_video.configuration import config_from_keywords
+    from sam2_video.diagnosis import diagnose
+
+    return diagnose(config_from_keywords(**keywords, ready_to_train=False))
 
 
 def __getattr__(name: str) -> Any:  # noqa: ANN401 (whatever the name stands for)

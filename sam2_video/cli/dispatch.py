@@ -9,6 +9,7 @@ from sam2_video.configuration import nearest
 
 VERBS = {
     "train": "fine-tune on your videos; `train --create-config` writes every setting",
+    "doctor": "what is wrong with this machine, and does a training fit into its memory?",
     "check": "look at data before training: what is there, what is wrong with it, the way out",
     "evaluate": "score a checkpoint on a data set: J&F of whole videos, tracked from prompts",
     "cache": "encode the training frames once, so that training reads no image",

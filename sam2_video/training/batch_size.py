@@ -17,20 +17,19 @@ from sam2_video.config import TrainConfig
 from sam2_video.configuration import save
 from sam2_video.data.datamodule import ClipDataModule
 from sam2_video.model.sam2 import SAM2Model
-from sam2_video.structures import ClipBatch, ClipSource
+from sam2_video.structures import ClipBatch
 from sam2_video.training.folder import CONFIG
-from sam2_video.training.objective import draw_lesson
+from sam2_video.training.largest import heaviest_seed, make_largest_clip, repeat_clip
+from sam2_video.training.need import predict_need
 from sam2_video.training.optimiser import build_optimiser
 from sam2_video.training.out_of_memory import free_memory, is_out_of_memory
 from sam2_video.training.prepare import make_tuner
-from sam2_video.training.trainer import MemoryTuner
 from sam2_video.training.values import has_several_processes
 
 USED_SHARE = 0.9
 """Of the free memory that a tried step may use: real clips and fragments differ from the tried."""
 NUM_STEPS = 2
 """Of a try: the second has the optimiser's state from its beginning."""
-NUM_SEEDS = 16
 DTYPES = {"16-mixed": torch.float16, "bf16-mixed": torch.bfloat16}
 
 
@@ -60,8 +59,16 @@ def choose_batch_size(
     size = max((video.size for video in datamodule.train_videos), key=math.prod)
     with torch.random.fork_rng([device] if device.type == "cuda" else []), _reserve(device):
         clip = make_largest_clip(config.dataset.video_clip_length, most_objects, size)
-        trial = _Trial(config, model, device, precision, clip, is_joined=num_processes > 1)
-        found = largest_that_fits(trial.run, most_clips)
+        is_joined = num_processes > 1
+        first = 1
+        room = _room(device)
+        if room is not None and most_clips > 1:
+            need = predict_need(
+                config, model.architecture, 1, most_objects, precision, is_joined=is_joined
+            )
+            first = need.num_clips_in(room)
+        trial = _Trial(config, model, device, precision, clip, is_joined=is_joined)
+        found = largest_that_fits(trial.run, most_clips, first)
         del trial
     free_memory()
     if found == 0:
@@ -82,19 +89,23 @@ def find_device(accelerator: str) -> torch.device | None:
     return torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
 
 
-def largest_that_fits(attempt: Callable[[int], None], most: int) -> int:
+def largest_that_fits(attempt: Callable[[int], None], most: int, first: int = 1) -> int:
     """Return the largest number up to `most` with which `attempt` does not run out of memory.
 
-    Doubles until it fails, then bisects; 0 where 1 fails.
+    Begins with `first`, which may be wrong; goes on from there by 1, 2, 4, ... until numbers that
+    fit and that fail are known, then bisects. 0 where 1 fails.
     """
-    fits, fails, number = 0, most + 1, 1
+    fits, fails, number, stride = 0, most + 1, min(max(first, 1), most), 1
     while fails - fits > 1:
         if _is_enough(attempt, number):
             fits = number
         else:
             fails = number
-        is_bounded = fails <= most or 2 * fits > most
-        number = (fits + fails) // 2 if is_bounded else 2 * fits
+        far = fails - stride if fits == 0 else fits + stride
+        is_between = fits < far < fails
+        is_bounded = fits > 0 and fails <= most
+        number = far if is_between and not is_bounded else (fits + fails) // 2
+        stride *= 2
     return fits
 
 
@@ -132,7 +143,7 @@ class _Trial:
         self.optimiser, _ = build_optimiser(named, config.trainer, num_steps=NUM_STEPS)
         self.dtype = DTYPES.get(precision)
         self.clip = clip
-        self.seed = heaviest_seed(self.tuner, config)
+        self.seed = heaviest_seed(config.dataset.video_clip_length, config.prompts)
 
     def run(self, num_clips: int) -> None:
         """Take steps with a batch of so many clips."""
@@ -147,47 +158,12 @@ class _Trial:
             self.optimiser.zero_grad()
 
 
-def make_largest_clip(length: int, num_objects: int, size: tuple[int, int]) -> ClipBatch:
-    """Return one clip, all of whose objects are visible, and labelled, on all of its frames."""
-    height, width = size
-    masks = torch.zeros(num_objects, length, height, width, dtype=torch.uint8)
-    masks[:, :, height // 4 : 3 * height // 4, width // 4 : 3 * width // 4] = 1
-    return ClipBatch(
-        frames=(torch.zeros(length, 3, height, width, dtype=torch.uint8),),
-        masks=(masks,),
-        labelled=torch.ones(num_objects, length, dtype=torch.bool),
-        object_clip=torch.zeros(num_objects, dtype=torch.long),
-        prompt_frames=(0,) * num_objects,
-        sources=(ClipSource("made up", ("",) * length, tuple(range(1, num_objects + 1)), 0),),
-    )
-
-
-def repeat_clip(clip: ClipBatch, count: int, seed: int) -> ClipBatch:
-    """Return a batch of so many times the same clip, all with the same seed."""
-    num_objects = len(clip.prompt_frames)
-    return ClipBatch(
-        frames=clip.frames * count,
-        masks=clip.masks * count,
-        labelled=clip.labelled.repeat(count, 1),
-        object_clip=torch.arange(count).repeat_interleave(num_objects),
-        prompt_frames=clip.prompt_frames * count,
-        sources=(replace(clip.sources[0], seed=seed),) * count,
-    )
-
-
-def heaviest_seed(tuner: MemoryTuner, config: TrainConfig) -> int:
-    """Return the seed of a clip that is shown and corrected most often: each click is a decoding.
-
-    Some are tried, on a clip of one small object.
-    """
-    clip = make_largest_clip(config.dataset.video_clip_length, 1, (32, 32))
-
-    def count_decodings(seed: int) -> int:
-        lesson = draw_lesson(repeat_clip(clip, 1, seed), (32, 32), tuner.prompts)
-        clicks = sum(part.places.shape[1] for part in lesson.corrections)
-        return clicks + sum(prompt.masks is None for prompt in lesson.prompts)
-
-    return max(range(NUM_SEEDS), key=count_decodings)
+def _room(device: torch.device) -> int | None:
+    """Return the bytes that a step may use; None where the device does not tell."""
+    if device.type != "cuda":
+        return None
+    free, _ = torch.cuda.mem_get_info(device)
+    return int(USED_SHARE * free)
 
 
 @contextmanager

@@ -14,11 +14,10 @@ from sam2_video.training import batch_size
 from sam2_video.training.batch_size import (
     SameBatchSize,
     choose_batch_size,
-    heaviest_seed,
     largest_that_fits,
-    make_largest_clip,
-    repeat_clip,
 )
+from sam2_video.training.largest import heaviest_seed, make_largest_clip, repeat_clip
+from sam2_video.training.need import predict_need
 from sam2_video.training.objective import draw_lesson
 from sam2_video.training.prepare import make_tuner
 from sam2_video.training.trainer import MemoryTuner
@@ -46,6 +45,41 @@ def test_the_largest_number_that_fits_is_found_in_few_attempts(memory, most, mon
     assert largest_that_fits(attempt, most) == min(memory, most)
     assert max(tried) <= min(most, max(2 * memory, 1))
     assert len(tried) == len(set(tried)) <= 2 * math.log2(most) + 2
+
+
+@pytest.mark.parametrize("first", [0, 1, 4, 5, 6, 7, 12, 64, 1000])
+@pytest.mark.parametrize("memory", [0, 1, 5, 6, 40, 64, 100])
+def test_a_wrong_beginning_costs_attempts_and_nothing_else(memory, first, monkeypatch):
+    monkeypatch.setattr(batch_size, "free_memory", lambda: None)
+    tried = []
+
+    def attempt(number):
+        tried.append(number)
+        if number > memory:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+
+    assert largest_that_fits(attempt, 64, first) == min(memory, 64)
+    assert tried[0] == min(max(first, 1), 64)
+    assert len(tried) == len(set(tried)) <= 14
+    if first == memory:
+        # a right beginning is confirmed by the next number
+        assert len(tried) <= 2
+
+
+def test_the_first_attempt_is_what_the_need_of_one_clip_says(
+    configure, tmp_path, memory_for_three_clips, monkeypatch
+):
+    config = configure(tmp_path / "run", dataset__batch_size="auto", **SMALL)
+    model = SAM2Model.load(None, "micro", (64, 64))
+    model.set_trainable(["memory"])
+    datamodule = ClipDataModule(config.dataset, config.seed)
+    datamodule.setup()
+    need = predict_need(config, model.architecture, 1, 2, "32-true")
+    room = need.fixed + 7 * (need.total - need.fixed) // 2
+    monkeypatch.setattr(batch_size, "_room", lambda device: room)
+    config = choose_batch_size(config, model, datamodule, "gpu", "32-true", 1)
+    assert config.dataset.batch_size == 3
+    assert [number for number, _, _ in memory_for_three_clips] == [3, 3, 4]
 
 
 def test_an_error_that_is_not_of_memory_is_no_answer():
@@ -116,7 +150,7 @@ def test_what_is_tried_is_a_clip_that_is_corrected_as_often_as_can_be(configure,
     model = SAM2Model.load(None, "micro", (64, 64))
     model.set_trainable(["memory"])
     tuner = make_tuner(config, model)
-    seed = heaviest_seed(tuner, config)
+    seed = heaviest_seed(config.dataset.video_clip_length, config.prompts)
     batch = repeat_clip(make_largest_clip(3, 4, (48, 64)), 2, seed)
     assert (batch.num_clips, batch.labelled.shape) == (2, (8, 3))
     lesson = draw_lesson(batch, (64, 64), tuner.prompts)

@@ -1,0 +1,1 @@
+"""Tests of `sam2_video.diagnosis`."""
