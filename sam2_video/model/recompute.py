@@ -44,10 +44,12 @@ def computed_again(
         return nullcontext()
     kind = tensor.device.type
     precision = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else None
+    # The graph holds `pack`, and so all that it names: not the tensor. The address is that of the
+    # storage, for that of its content says nothing of a tensor without any (`FakeTensor`).
+    storage = tensor.untyped_storage()._cdata
 
     def pack(saved: Tensor) -> Tensor | _View:
-        # by storage: an address says nothing of a tensor without content (`FakeTensor`)
-        if saved.untyped_storage()._cdata != tensor.untyped_storage()._cdata:
+        if saved.untyped_storage()._cdata != storage:
             return saved
         return _View(saved.size(), saved.stride(), saved.storage_offset())
 

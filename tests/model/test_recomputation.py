@@ -1,5 +1,7 @@
 """Activation checkpointing: the same loss and gradient, from less that is kept."""
 
+import gc
+import weakref
 from collections.abc import Callable
 from functools import partial
 
@@ -9,6 +11,7 @@ from torch.autograd.graph import saved_tensors_hooks
 
 from sam2_video.config import LossConfig
 from sam2_video.losses import clip_loss
+from sam2_video.model.recompute import computed_again
 from tests.model.meta_oracle import jitter
 from tests.model.micro import box_prompt, mask_prompt, micro_model, noise, relative
 from tests.model.test_correction import corrections_on
@@ -132,6 +135,26 @@ def undisturbed() -> Callable:
     models[True].set_trainable(["memory_encoder"])
     models[True].train()
     return models.__getitem__
+
+
+@pytest.mark.parametrize("is_kept", [True, False])
+def test_what_is_computed_again_is_given_up_at_once(is_kept):
+    source = torch.randn(2, 3, requires_grad=True)
+
+    def make():
+        return source * 2
+
+    made = make()
+    with computed_again(is_kept, made, make):
+        result = made.unsqueeze(0) ** 2
+    is_alive = weakref.ref(made)
+    del made
+    gc.collect()
+    # views share the storage, not the tensor: ask for what they look at
+    assert (is_alive() is not None) == is_kept
+    result.sum().backward()
+    assert source.grad is not None
+    assert torch.equal(source.grad, 8 * source)
 
 
 def test_with_a_truncated_memory_too(learn):
