@@ -27,6 +27,7 @@ OTHER_FILES = {
     "demo/micro.pt": "The small SAM 2 that `demo/pretrain.py` made: 0.9 M parameters",
     "docs/augmentation.md": "Presets, what each does, and how they look",
     "docs/checkpoints.md": "What goes in, what comes out, what is refused",
+    "docs/compilation.md": "`trainer.compile`: what it compiles, what that costs, where it fails",
     "docs/configuration.md": "Every key, its default and its meaning",
     "docs/data.md": "Layouts, what a mask says, how clips are drawn",
     "docs/design.md": "How it is built and why; where it differs from Meta's code",

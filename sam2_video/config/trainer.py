@@ -29,6 +29,10 @@ class TrainerConfig:
     precision: Literal["auto", "16-mixed", "bf16-mixed", "32-true"] = setting(
         "16-mixed", "auto, 16-mixed, bf16-mixed, 32-true; the nearest that the device can"
     )
+    compile: Literal["off", "auto", "max"] = setting(
+        "off",
+        "torch.compile: off; auto = on a GPU with a compiler; max = everywhere, kernels by trial",
+    )
     lr: float = setting(1.0e-4, "learning rate", gt=0)
     weight_decay: float = setting(0.01, "weight decay of AdamW; none on biases and norms", ge=0)
     lr_by_name: dict[str, float] = setting(

@@ -32,7 +32,13 @@ def attend(queries: Tensor, keys: Tensor, values: Tensor, dropout: float = 0.0) 
 
 
 def has_narrow_kernel(tensor: Tensor) -> bool:
-    """Say whether values narrower than keys are faster where this tensor lies."""
+    """Say whether values narrower than keys are faster where this tensor lies.
+
+    On CUDA they would cost the flash kernel. In 16 bits it takes keys of 256 channels, also
+    backward (on consumer cards only without dropout), but values of no other width; cuDNN's kernel,
+    on data-centre cards, takes narrower ones only forward. What is left are the memory-efficient
+    kernel and flex attention. `benchmarks/attention.py` measures them; until then flash it is.
+    """
     return tensor.device.type == "cpu" and tensor.dtype in (torch.float32, torch.float64)
 
 

@@ -14,7 +14,11 @@ from weakref import WeakKeyDictionary
 import torch
 from loguru import logger
 from torch import Tensor, nn
-from torch._dynamo.exc import FailOnRecompileLimitHit, TorchDynamoException
+from torch._dynamo.exc import (
+    BackendCompilerFailed,
+    FailOnRecompileLimitHit,
+    TorchDynamoException,
+)
 
 Compiled = Literal["off", "auto", "max"]
 """Nothing; what gains on this device; everything, with kernels chosen by trial."""
@@ -32,7 +36,7 @@ class Compiler:
 
     how: Compiled
     device: str
-    backend: str = "inductor"
+    backend: str | Callable = "inductor"
     parts: set[str] = field(default_factory=set)
     failed: dict[str, str] = field(default_factory=dict)
     _made: dict[tuple[Callable, bool], Callable] = field(default_factory=dict)
@@ -69,6 +73,23 @@ class Compiler:
             return function(*given, **named)
         self.parts.add(part)
         return _copy(result) if has_graph else result
+
+    def summary(self) -> dict[str, Any]:
+        """Return what was compiled in this process so far, and how long that took; say it too."""
+        graphs = torch._dynamo.utils.counters["stats"]["unique_graphs"]
+        seconds = torch._dynamo.utils.calculate_time_spent()["total_wall_time"]
+        parts = sorted(self.parts)
+        logger.info(
+            f"compiled {', '.join(parts) or 'nothing'}: {graphs} graphs in {seconds:.0f} s "
+            f"(trainer.compile: {self.how})"
+        )
+        return {
+            "how": self.how,
+            "parts": parts,
+            "failed": self.failed,
+            "graphs": graphs,
+            "seconds": seconds,
+        }
 
     def _mode(self, has_graph: bool) -> str | None:
         if self.how != "max" or self.device != "cuda":
@@ -138,22 +159,22 @@ def _copy(result: Any) -> Any:  # noqa: ANN401 (what a part returns)
 
 
 def compile_parts(
-    network: nn.Module, how: Compiled, device: str, backend: str = "inductor"
+    network: nn.Module, how: Compiled, device: torch.device, backend: str | Callable = "inductor"
 ) -> Compiler | None:
     """Have the parts of a network compiled, each when it is first called; return None = not.
 
     Args:
         network: SAM 2.
         how: see `Compiled`.
-        device: the type of the device on which it will run: cuda, cpu or mps.
+        device: on which it will run.
         backend: of `torch.compile`.
     """
     for module in (network, *network.children()):
         _COMPILERS.pop(module, None)
     if how == "off":
         return None
-    if how == "auto" and device != "cuda":
-        logger.debug(f"trainer.compile: auto compiles nothing on {device}, where it gains nothing")
+    if how == "auto" and device.type != "cuda":
+        logger.debug(f"trainer.compile: auto compiles nothing on {device.type}: it gains nothing")
         return None
     reason = why_not(device, backend)
     if reason is not None:
@@ -161,14 +182,14 @@ def compile_parts(
         return None
     config = torch._dynamo.config
     config.recompile_limit = max(config.recompile_limit, MOST_GRAPHS)
-    compiler = Compiler(how, device, backend)
+    compiler = Compiler(how, device.type, backend)
     # parts are called with the network, or with a module of it
     for module in (network, *network.children()):
         _COMPILERS[module] = compiler
     return compiler
 
 
-def why_not(device: str, backend: str = "inductor") -> str | None:
+def why_not(device: torch.device, backend: str | Callable = "inductor") -> str | None:
     """Return why nothing can be compiled for a device, by compiling something small."""
     try:
         torch.compile(_small, fullgraph=True, backend=backend)(torch.ones(8, device=device))
@@ -182,5 +203,8 @@ def _small(tensor: Tensor) -> Tensor:
 
 
 def first_line(error: Exception) -> str:
-    """Return the first line of what an error says."""
-    return (str(error).strip() or type(error).__name__).splitlines()[0]
+    """Return what an error is, and the first line of what it says; of what is behind it if any."""
+    if isinstance(error, BackendCompilerFailed):
+        error = error.inner_exception
+    lines = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {lines[0] if lines else ''}"

@@ -12,6 +12,7 @@ from torch.nn import functional as F
 from transformers import Sam2VideoModel
 from transformers.models.sam2_video.modeling_sam2_video import Sam2VideoPromptEncoder
 
+from sam2_video.model.compilation import compilable
 from sam2_video.structures import send
 
 ABSENT_LOGIT = -1024.0
@@ -96,6 +97,9 @@ def wants_hypotheses(network: Sam2VideoModel, num_points: int, *, is_prompted: b
     return is_open and (is_prompted or config.multimask_output_for_tracking)
 
 
+@compilable(
+    "mask decoder", conditioned=(0,), features=(0,), points=(0, 1), labels=(0, 1), mask_prompt=(0,)
+)
 def decode(
     network: Sam2VideoModel,
     conditioned: Float[Tensor, "objects channels height width"],

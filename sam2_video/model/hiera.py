@@ -19,7 +19,10 @@ from transformers.models.sam2.modeling_sam2 import (
     Sam2VisionNeck,
 )
 
+from sam2_video.model.compilation import compilable
 
+
+@compilable("image encoder", pixels=(0,))
 def encode_images(
     encoder: Sam2VisionModel, pixels: Float[Tensor, "images 3 height width"]
 ) -> list[Tensor]:

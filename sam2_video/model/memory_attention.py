@@ -19,11 +19,13 @@ from jaxtyping import Complex, Float
 from torch import Tensor, nn
 from transformers import Sam2VideoModel
 from transformers.models.sam2_video.modeling_sam2_video import (
+    Sam2VideoMemoryAttention,
     Sam2VideoMemoryAttentionLayer,
     Sam2VideoRoPEAttention,
 )
 
 from sam2_video.model.attention import attend, has_narrow_kernel
+from sam2_video.model.compilation import compilable
 from sam2_video.model.heads import FrameFeatures
 from sam2_video.model.recompute import computed_again, run_and_keep
 
@@ -50,16 +52,40 @@ def attend_to_memory(
         num_pointer_tokens: how many of the memory's tokens are of object pointers: without RoPE.
         are_cheap_parts_kept: False = the backward pass computes keys and feed-forward again.
     """
-    module = network.memory_attention
     height, width = features.embedding.shape[-2:]
     rotation = rotation_table(network, height, width)
     num_spatial = (memory.shape[1] - num_pointer_tokens) // (height * width)
     key_rotation = torch.cat(
         [rotation.repeat(num_spatial, 1), rotation.new_ones(num_pointer_tokens, rotation.shape[1])]
     )
+    # tables are made outside of what is compiled, for which they are pairs of real numbers
+    return _attend_with_tables(
+        network.memory_attention,
+        features,
+        memory,
+        positions,
+        torch.view_as_real(rotation),
+        torch.view_as_real(key_rotation),
+        feature_positions(network, features.embedding),
+        are_cheap_parts_kept,
+    )
+
+
+@compilable("memory attention", features=(0,), memory=(0, 1), positions=(0,), key_rotation=(0,))
+def _attend_with_tables(
+    module: Sam2VideoMemoryAttention,
+    features: FrameFeatures,
+    memory: Tensor,
+    positions: Tensor,
+    rotation: Tensor,
+    key_rotation: Tensor,
+    places: Tensor,
+    are_cheap_parts_kept: bool,
+) -> Tensor:
+    height = features.embedding.shape[-2]
     keyed = memory + positions
     state = rearrange(features.embedding, "n c h w -> n (h w) c")
-    state = state + POSITION_SCALE * feature_positions(network, features.embedding)
+    state = state + POSITION_SCALE * places
     is_shared = True
     for layer in module.layers:
         assert isinstance(layer, Sam2VideoMemoryAttentionLayer)
@@ -108,7 +134,7 @@ def _attend_across(
     def make_keys() -> Tensor:
         return rotate(attention.k_proj(keyed), key_rotation)
 
-    keys = make_keys()
+    keys = run_and_keep(are_keys_kept or not torch.compiler.is_compiling(), make_keys)
     if is_noisy(attention):
         attended = attend(query, keys, attention.v_proj(memory), _dropout(attention))
         return attention.o_proj(attended)
@@ -134,12 +160,19 @@ def is_noisy(module: nn.Module) -> bool:
 
 
 def rotate(
-    vectors: Float[Tensor, "batch tokens channels"], rotation: Complex[Tensor, "tokens pairs"]
+    vectors: Float[Tensor, "batch tokens channels"], rotation: Float[Tensor, "tokens pairs 2"]
 ) -> Float[Tensor, "batch tokens channels"]:
     """Apply RoPE: neighbouring channels are a complex number; computed in fp32 at least."""
     exact = vectors.float() if vectors.dtype.itemsize < 4 else vectors
-    pairs = torch.view_as_complex(exact.unflatten(-1, (-1, 2)))
-    return torch.view_as_real(pairs * rotation).flatten(-2).to(vectors.dtype)
+    pairs = exact.unflatten(-1, (-1, 2))
+    if torch.compiler.is_compiling():
+        # compilers know real numbers only
+        (a, b), (cosine, sine) = pairs.unbind(-1), rotation.unbind(-1)
+        turned = torch.stack([a * cosine - b * sine, a * sine + b * cosine], dim=-1)
+    else:
+        product = torch.view_as_complex(pairs) * torch.view_as_complex(rotation)
+        turned = torch.view_as_real(product)
+    return turned.flatten(-2).to(vectors.dtype)
 
 
 def rotation_table(

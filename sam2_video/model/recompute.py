@@ -38,9 +38,10 @@ def computed_again(
 ) -> AbstractContextManager[Any]:
     """Within, operations that need `tensor` for backward do not keep it: `compute` returns it anew.
 
-    Unlike `run_and_keep`, what is done with the tensor within is not done a second time.
+    Unlike `run_and_keep`, what is done with the tensor within is not done a second time. A compiler
+    sees no hooks: it is told by `run_and_keep` around what makes the tensor.
     """
-    if is_kept or not torch.is_grad_enabled():
+    if is_kept or not torch.is_grad_enabled() or torch.compiler.is_compiling():
         return nullcontext()
     kind = tensor.device.type
     precision = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else None

@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.nn import functional as F
 from transformers import Sam2VideoModel
 
+from sam2_video.model.compilation import compilable
 from sam2_video.model.correction import Clicks, correct
 from sam2_video.model.heads import FrameFeatures, HeadOutput, adopt_mask, decode, wants_hypotheses
 from sam2_video.model.memory import MemoryBank, MemoryEntry
@@ -235,6 +236,7 @@ def _time_encoding(
     return torch.cat([angles.sin(), angles.cos()], dim=-1)
 
 
+@compilable("memory encoder", features=(0,), mask_logits=(0,), object_score_logits=(0,))
 def encode_memory(
     network: Sam2VideoModel,
     features: FrameFeatures,

@@ -16,6 +16,7 @@ from torch import Tensor
 from sam2_video.config import TrainConfig
 from sam2_video.configuration import save
 from sam2_video.data.datamodule import ClipDataModule
+from sam2_video.model.compilation import Compiler
 from sam2_video.report import write_report
 from sam2_video.training import folder, messages
 from sam2_video.training.batch_size import SameBatchSize
@@ -68,6 +69,7 @@ class Setup:
     records: Records
     devices: dict[str, Any]
     lock: RunLock
+    compiler: Compiler | None
     begun: float
 
     @property
@@ -149,6 +151,7 @@ def attempt(setup: Setup, config: TrainConfig, guard: MemoryGuard, is_again: boo
             "devices": trainer.world_size,
             "seed": config.seed,
             **records.skipped.summary(),
+            "compiled": None if setup.compiler is None else setup.compiler.summary(),
             "seconds": time.monotonic() - setup.begun,
         }
         _finish(result, tuner, records, facts)

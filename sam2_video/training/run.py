@@ -7,14 +7,16 @@ from functools import partial
 from pathlib import Path
 
 import lightning.pytorch as pl
+import torch
 from loguru import logger
 
 from sam2_video.config import TrainConfig
 from sam2_video.configuration import save
 from sam2_video.files import remove_parts
+from sam2_video.model.compilation import compile_parts
 from sam2_video.training import folder, messages
 from sam2_video.training.attempt import Setup, attempt, open_records
-from sam2_video.training.batch_size import choose_batch_size
+from sam2_video.training.batch_size import choose_batch_size, find_device
 from sam2_video.training.features import Machine, open_features
 from sam2_video.training.machine import choose_precision, count_devices, resolve_accelerator
 from sam2_video.training.non_finite import NonFiniteLossError
@@ -81,6 +83,9 @@ def _run(
     if config.dataset.feature_cache is not None:
         machine = Machine(accelerator, num_devices, precision)
         open_features(config, tuner.model, datamodule, machine)
+    # after frames were encoded for the cache, which other runs read too
+    device = find_device(accelerator) or torch.device(accelerator)
+    compiler = compile_parts(tuner.model.network, config.trainer.compile, device)
     num_processes = num_devices * config.trainer.num_nodes
     config = choose_batch_size(
         config, tuner.model, datamodule, accelerator, precision, num_processes
@@ -98,6 +103,7 @@ def _run(
         open_records(config, output_dir, datamodule, resume),
         {"accelerator": accelerator, "devices": num_devices, "precision": precision},
         lock,
+        compiler,
         begun,
     )
     return attempt_with_less(partial(attempt, setup), config)

@@ -83,7 +83,7 @@ def test_queries_turn_with_their_column_in_the_first_half_and_with_their_row_in_
     network = build_network(WIDE, size)
     rows, columns, width = size[0] // 16, size[1] // 16, WIDE.hidden_size
     queries = torch.randn(1, rows * columns, width)
-    turned = rotate(queries, rotation_table(network, rows, columns))
+    turned = rotate(queries, torch.view_as_real(rotation_table(network, rows, columns)))
     # what transformers' own forward would do
     module = network.memory_attention
     cos, sin = module.rotary_emb(torch.zeros(1), module.position_ids)
