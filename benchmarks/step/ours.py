@@ -16,7 +16,7 @@ from benchmarks.step.contestant import (
     make_clip,
 )
 from benchmarks.step.settings import Problem, Way
-from sam2_video.config import LossConfig, TrainerConfig
+from sam2_video.config import TrainerConfig
 from sam2_video.feature_cache import SUFFIX, EncodedRows, RowLayout
 from sam2_video.feature_cache.rows import write_rows
 from sam2_video.model import tracker
@@ -25,10 +25,8 @@ from sam2_video.structures import Corrections, ModelClips, Prompt
 from sam2_video.training import objective
 from sam2_video.training.objective import Lesson, learn_from
 from sam2_video.training.optimiser import build_optimiser
+from tests.model.parity import OFFICIAL_LOSS
 
-OFFICIAL_LOSS = LossConfig(
-    focal=20.0, dice=1.0, iou_prediction=1.0, object_score=1.0, reduction="sum"
-)
 PLACES = [
     (SAM2Model, "encode", "encoder"),
     (SAM2Model, "features_from", "encoder"),

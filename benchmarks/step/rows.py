@@ -127,13 +127,13 @@ def _reach_on_gpu() -> Iterator[Row]:
 def _grid() -> Iterator[Row]:
     """Return rows that differ in one thing, or two, from the first of their size."""
     changes: list[tuple[int, dict[str, Any], int]] = [
-        (256, {}, 5),
-        (256, {"frames": 8}, 4),
-        (256, {"objects": 1}, 5),
+        (256, {}, 3),
+        (256, {"frames": 8}, 3),
+        (256, {"objects": 1}, 3),
         (256, {"objects": 16}, 2),
-        (256, {"architecture": _BASE}, 4),
-        (256, {"trainable": EVERYTHING}, 4),
-        (256, {"prompt": "point", "clicks": CLICKS}, 4),
+        (256, {"architecture": _BASE}, 3),
+        (256, {"trainable": EVERYTHING}, 3),
+        (256, {"prompt": "point", "clicks": CLICKS}, 3),
         (256, {"architecture": _BASE, "trainable": EVERYTHING}, 3),
         (256, {"prompt": "point", "clicks": CLICKS, "trainable": EVERYTHING}, 3),
         (512, {"objects": 1}, 3),

@@ -85,5 +85,11 @@ def test_the_result_of_another_row_of_that_name_is_not_shown(write):
     assert "**0.50**" not in write(row, result)
 
 
+def test_a_quick_run_leaves_the_page_as_it_is(write, tmp_path):
+    (row,) = choose_rows(["quick"])
+    runs = {label: answers([1.0], 1.0) for label in row.ways}
+    assert write(row, made_up(row, runs)) == write_tables(PAGE.read_text(), tmp_path / "none")
+
+
 def test_every_lever_has_a_title():
     assert all(lever.title for lever in LEVERS.values())
