@@ -22,7 +22,7 @@ from benchmarks.killed import PHASES_AT_REST, begin, command
 from sam2_video.configuration import load_config, save
 from sam2_video.data.synthetic import write_dataset
 from sam2_video.files import read_numbers, write_json
-from sam2_video.training.folder import BEST, CHECKPOINTS, LAST, METRICS_CSV
+from sam2_video.training.folder import BEST, CHECKPOINTS, LAST, LOG, METRICS_CSV, is_finished
 from sam2_video.training.state_file import find_fault
 
 RESULTS = Path(__file__).with_name("results") / "kills.json"
@@ -139,7 +139,8 @@ def break_run(folder: Path, number: int, rng: random.Random, most: int) -> tuple
         process = begin(command(config, output_dir if has_state else None, phases))
         if len(kills) == most or not kill_at_random(process, phases, rng):
             if process.wait():
-                raise ValueError(f"{output_dir}: ended with {process.returncode}")
+                log = (output_dir / LOG).read_text(errors="replace")[-2000:]
+                raise ValueError(f"{output_dir}: ended with {process.returncode} after\n{log}")
             return output_dir, kills
         last = output_dir / CHECKPOINTS / LAST
         parts = [part.name for part in output_dir.rglob(".*.part*")]
@@ -151,6 +152,9 @@ def break_run(folder: Path, number: int, rng: random.Random, most: int) -> tuple
                 "is_last_state_whole": find_fault(last) is None if last.is_file() else None,
             }
         )
+        # killed as it ended: there is nothing to resume
+        if is_finished(output_dir):
+            return output_dir, kills
 
 
 def main() -> None:
