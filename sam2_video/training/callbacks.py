@@ -216,8 +216,10 @@ class StepLog(Callback):
         if self.waiting_share > MOST_WAITING and trainer.is_global_zero and not self._has_warned:
             self._has_warned = True
             logger.warning(
-                f"training waits for data {100 * self.waiting_share:.0f} % of its time; raise "
-                "dataset.num_workers where cores are free, or store smaller frames"
+                f"training waits for data {100 * self.waiting_share:.0f} % of its time: it takes "
+                f"{self.clips_per_second or 0:.2f} clips/s, and the loading processes read "
+                f"{self.loader_clips_per_second or 0:.2f}; raise dataset.num_workers where cores "
+                "are free, or store smaller frames"
             )
 
     @property

@@ -38,8 +38,8 @@ NUM_COLUMNS = 5
 MOST_IN_MOSAIC, MOST_IN_TIMELINE = 8, 20
 MOST_FRAMES = 200
 LONGEST_NAME = 18
-SHAPE = (9, 12)
-"""Height and width, in proportion, of the cells in which frames of any shape are shown."""
+FLATTEST, TALLEST = 0.4, 0.75
+"""Height by width of the cells in which frames of any shape are shown."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ def draw_mosaic(inspection: Inspection) -> UInt8[np.ndarray, "height width 3"] |
     chosen = _choose(inspection, MOST_IN_MOSAIC)
     if not chosen:
         return None
-    size = cell_size(SHAPE, NUM_COLUMNS)
+    size = cell_size(_shape(chosen), NUM_COLUMNS)
     text = label_size(text_size(size[1], NUM_COLUMNS))
     rows = [list(_cells(one, size, text)) for one in chosen]
     blank = Cell(np.full((*size, 3), PAPER, dtype=np.uint8))
@@ -75,6 +75,12 @@ def draw_mosaic(inspection: Inspection) -> UInt8[np.ndarray, "height width 3"] |
     )
 
 
+def _shape(chosen: Sequence[_Looked]) -> tuple[int, int]:
+    """Return height and width, in proportion, of cells that fit the tallest of the frames."""
+    tallest = max(one.facts.size[0] / one.facts.size[1] for one in chosen)
+    return round(1000 * min(max(tallest, FLATTEST), TALLEST)), 1000
+
+
 def draw_timeline(inspection: Inspection) -> UInt8[np.ndarray, "height width 3"] | None:
     """Return when objects of some videos are visible, and how large; None if there are none."""
     chosen = _choose(inspection, MOST_IN_TIMELINE)
@@ -82,7 +88,7 @@ def draw_timeline(inspection: Inspection) -> UInt8[np.ndarray, "height width 3"]
         return None
     height, width = inspection.config.image_size
     total = sum(len(opened.videos) for opened in inspection.paths)
-    title = f"{len(chosen)} of {total} videos"
+    title = f"{len(chosen)} of {total} videos: when their objects are seen, and how large"
     times = [_times(one, (height, width)) for one in chosen]
     return draw_data_summary(times, title, (height, width))
 
@@ -137,12 +143,12 @@ def _cells(one: _Looked, size: tuple[int, int], text: int) -> Iterator[Cell]:
     places = np.linspace(0, len(frames) - 1, min(NUM_COLUMNS, len(frames)))
     for place in places.round().astype(int).tolist():
         try:
-            shown = read_shown_frame(one.video, frames[place], max_size=size)
+            shown = read_shown_frame(one.video, frames[place], size, one.facts.object_ids)
         except (OSError, ValueError) as error:
             blank = np.full((*size, 3), 255, dtype=np.uint8)
             yield Cell(blank, str(error))
             continue
-        yield _cell(shown, one.video.object_ids, size, text)
+        yield _cell(shown, one.facts.object_ids, size, text)
 
 
 def _cell(shown: ShownFrame, object_ids: Sequence[int], size: tuple[int, int], text: int) -> Cell:
@@ -163,7 +169,8 @@ def _cell(shown: ShownFrame, object_ids: Sequence[int], size: tuple[int, int], t
     names = [str(object_id) for object_id in object_ids]
     labels = place_labels(masks, names, text)
     moved = tuple(Label(one.text, one.x + left, one.y + top, one.colour) for one in labels)
-    return Cell(page, f"frame {shown.name}", moved)
+    name = shown.name if shown.name.startswith("frame") else f"frame {shown.name}"
+    return Cell(page, name, moved)
 
 
 def _row_title(one: _Looked) -> str:

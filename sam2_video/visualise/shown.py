@@ -1,5 +1,6 @@
 """A frame of a video and what is known of its objects, as the pictures take it."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -25,7 +26,10 @@ class ShownFrame:
 
 
 def read_shown_frame(
-    video: Video, index: int, max_size: tuple[int, int] | None = None
+    video: Video,
+    index: int,
+    max_size: tuple[int, int] | None = None,
+    object_ids: Sequence[int] | None = None,
 ) -> ShownFrame:
     """Read a frame with the truth about all objects of its video.
 
@@ -33,8 +37,9 @@ def read_shown_frame(
         video: the video.
         index: the frame.
         max_size: the largest height and width at which the frame is drawn.
+        object_ids: all objects of the video, where it is known that not every mask can be read.
     """
-    ids = video.object_ids
+    ids = video.object_ids if object_ids is None else object_ids
     truth = torch.zeros(len(ids), *video.size, dtype=torch.uint8)
     labelled = [row for row, name in enumerate(ids) if video.is_labelled(index, name)]
     if labelled:

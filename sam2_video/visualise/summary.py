@@ -90,11 +90,22 @@ def _name(video: ObjectTimes) -> str:
     # a dollar sign would start a formula
     name = name.replace("$", r"\$")
     more = len(video.object_ids) - MOST_OBJECTS
-    return f"{name} (+{more} objects)" if more > 0 else name
+    return f"{name} (+{more} object{'s' * (more > 1)})" if more > 0 else name
 
 
 def _draw_times(axes: Axes, video: ObjectTimes, row: int, y: int) -> None:
     """Draw each frame that was looked at as a piece, which stands for the frames up to the next."""
+    if len(video.object_ids) > 1:
+        axes.annotate(
+            str(video.object_ids[row]),
+            (0, y),
+            (-4, 0),
+            textcoords="offset points",
+            ha="right",
+            va="center",
+            fontsize=8,
+            color=SOFT_INK,
+        )
     starts = video.frames / video.num_frames
     widths = np.full(len(starts), max(video.step / video.num_frames, NARROWEST_PIECE))
     is_visible = video.labelled[row] & (video.sides[row] > 0)

@@ -83,6 +83,20 @@ def test_pictures_and_report_are_written_to_a_folder(arguments, tmp_path, capsys
     assert "wrote check.json, mosaic.png, timeline.png to" in capsys.readouterr().out
 
 
+def test_a_video_with_a_broken_mask_is_drawn_without_its_frame(arguments, data, tmp_path):
+    masks = data / "masks" / "video_001"
+    path = sorted(masks.iterdir())[2]
+    path.write_bytes(path.read_bytes()[:-30])
+    assert main([*arguments, "--out", str(tmp_path / "broken")]) == 1
+    path.unlink()
+    assert main([*arguments, "--out", str(tmp_path / "missing")]) == 0
+    for name in ("mosaic.png", "timeline.png"):
+        broken, missing = (
+            np.array(Image.open(tmp_path / out / name)) for out in ("broken", "missing")
+        )
+        assert np.array_equal(broken, missing)
+
+
 def test_data_that_cannot_be_read_at_all_still_give_a_report(tmp_path, capsys):
     out = tmp_path / "out"
     assert main(["check", str(tmp_path / "nowhere"), "--out", str(out)]) == 1

@@ -17,7 +17,7 @@ from sam2_video.data.facts import VideoFacts
 from sam2_video.data.folder import FolderVideo
 from sam2_video.data.sets import clip_settings
 from sam2_video.data.video import Video
-from sam2_video.structures import IGNORE
+from sam2_video.structures import IGNORE, OBJECT
 
 DRAWN_PIXEL, MEMORY_CELL = 4, 16
 """Sides, in pixels of the model's input, of a pixel of the drawn mask, and of a cell of memory."""
@@ -109,7 +109,7 @@ def find_in_video(video: Video, facts: VideoFacts, config: DatasetConfig) -> Ite
             yield Finding("warning", "empty video", message, way_out, video=video.video_id)
         return
     yield from find_in_coverage(video, facts, clip_settings(config))
-    smoothed = _find_smoothed(video, facts, config)
+    smoothed = _find_smoothed(video, facts)
     if smoothed is not None:
         yield smoothed
         return
@@ -118,23 +118,33 @@ def find_in_video(video: Video, facts: VideoFacts, config: DatasetConfig) -> Ite
         yield from _find_in_sizes(video, facts, object_id, config)
 
 
-def _find_smoothed(video: Video, facts: VideoFacts, config: DatasetConfig) -> Finding | None:
+def _find_smoothed(video: Video, facts: VideoFacts) -> Finding | None:
     """Find masks whose edges are blended: each grey value along them reads as an object."""
-    count = len(facts.object_ids)
-    if not isinstance(video, FolderVideo) or count <= MANY_OBJECTS:
+    if not isinstance(video, FolderVideo) or len(facts.object_ids) <= MANY_OBJECTS:
         return None
-    sides = [input_sides(facts, object_id, config.image_size) for object_id in facts.object_ids]
-    tiny = sum(float(np.median(one[one > 0])) < MEMORY_CELL for one in sides)
-    if tiny < count / 2:
+    lengths = np.array([len(ids) for ids in facts.sets] + [0])
+    share = _share_of_borders(video, int(lengths[facts.shown].argmax()))
+    if share < MUCH:
         return None
     return Finding(
         "warning",
         "masks that look smoothed",
-        f"{count} objects, of which {tiny} have hardly any pixels: along an edge that was smoothed "
-        "each grey value is an object of its own",
-        "export masks without smoothing, scaling or JPEG; if all are objects, leave them",
+        f"{len(facts.object_ids)} objects, and {100 * share:.0f} % of their pixels border on "
+        "another one: along an edge that was smoothed each grey value is an object of its own",
+        "export masks without smoothing, scaling or JPEG",
         video=video.video_id,
     )
+
+
+def _share_of_borders(video: Video, index: int) -> float:
+    """Return the share of the objects' pixels on a frame whose right neighbour is of another."""
+    ids = video.visible_objects(index)
+    labels = np.zeros(video.size, dtype=np.int64)
+    for object_id, mask in zip(ids, video.read_masks(index, ids), strict=True):
+        labels[mask.numpy() == OBJECT] = object_id
+    left, right = labels[:, :-1], labels[:, 1:]
+    borders = (left != right) & (left > 0) & (right > 0)
+    return float(borders.sum()) / max(float((labels > 0).sum()), 1.0)
 
 
 def _find_in_sizes(

@@ -33,7 +33,9 @@ class Finding:
         places = [] if self.file is None else [self.file]
         parts = re.split(r"[/\\]|\.(?=[^.]*$)", self.file or "")
         places += [
-            f"{kind} {name}" for kind, name in names if name is not None and name not in parts
+            str(name) if str(name).startswith(kind) else f"{kind} {name}"
+            for kind, name in names
+            if name is not None and name not in parts
         ]
         where = f"{', '.join(places)}: " if places else ""
         return f"{where}{self.message}; {self.way_out}"

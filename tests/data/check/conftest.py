@@ -30,7 +30,7 @@ def write_mask(path: Path, *boxes: tuple[int, int, int, int], size: tuple[int, i
     for number, (top, left, height, width) in enumerate(boxes, start=1):
         labels[top : top + height, left : left + width] = number
     image = Image.fromarray(labels)
-    image.putpalette([0, 0, 0, 255, 0, 0, 0, 255, 0])
+    image.putpalette([0, 0, 0, 255, 0, 0, 0, 255, 0] + 753 * [128])
     path.parent.mkdir(parents=True, exist_ok=True)
     image.save(path)
 

@@ -181,6 +181,15 @@ def test_masks_with_smoothed_edges_are_told_as_such(data, check):
     assert "each grey value is an object of its own" in finding.message
 
 
+def test_many_small_objects_that_lie_apart_are_objects(data, check):
+    boxes = [(6 * row, 7 * column, 4, 4) for row in range(7) for column in range(9)]
+    for index in range(NUM_FRAMES):
+        write_mask(data / "Annotations" / "b" / f"{index}.png", *boxes)
+    report = check(data, image_size=[320, 320])
+    assert found(report) == []
+    assert len(report.sets[0].videos[1].objects) == 63
+
+
 def test_a_video_without_objects_is_a_warning(data, check):
     for index in range(NUM_FRAMES):
         write_mask(data / "Annotations" / "b" / f"{index}.png")
