@@ -15,6 +15,8 @@ def take_apart(text: str) -> tuple[str | None, str, str]:
     if match := _OF_SYSTEM.fullmatch(text):
         return match[2], match[1].lower(), "make it readable, or remove it"
     message, way_out = split_message(text)
+    if _exists(message):  # the error has no way out
+        return message, way_out, "correct it, or remove it"
     head, mark, rest = message.partition(": ")
     file = head.removeprefix("video ")
     return (file, rest, way_out) if mark and _exists(file) else (None, message, way_out)
