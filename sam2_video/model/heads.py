@@ -97,9 +97,6 @@ def wants_hypotheses(network: Sam2VideoModel, num_points: int, *, is_prompted: b
     return is_open and (is_prompted or config.multimask_output_for_tracking)
 
 
-@compilable(
-    "mask decoder", conditioned=(0,), features=(0,), points=(0, 1), labels=(0, 1), mask_prompt=(0,)
-)
 def decode(
     network: Sam2VideoModel,
     conditioned: Float[Tensor, "objects channels height width"],
@@ -115,6 +112,35 @@ def decode(
     `mask_prompt` is at a quarter of the input, in logits. Where the object score says absent,
     mask logits are -1024 and the pointer is the learned no-object pointer.
     """
+    # made once, and so outside of what is compiled
+    positions = _image_positions(network)
+    return _decode_at(
+        network,
+        conditioned,
+        features,
+        positions,
+        points,
+        labels,
+        mask_prompt,
+        is_multimask,
+        is_training,
+    )
+
+
+@compilable(
+    "mask decoder", conditioned=(0,), features=(0,), points=(0, 1), labels=(0, 1), mask_prompt=(0,)
+)
+def _decode_at(
+    network: Sam2VideoModel,
+    conditioned: Tensor,
+    features: FrameFeatures,
+    positions: Tensor,
+    points: Tensor | None,
+    labels: Tensor | None,
+    mask_prompt: Tensor | None,
+    is_multimask: bool,
+    is_training: bool,
+) -> HeadOutput:
     sparse, dense = _embed_prompts(network, conditioned, points, labels, mask_prompt)
     decoder = network.mask_decoder
     # transformers decides by `decoder.training`, but a frozen decoder is in eval mode while the
@@ -122,7 +148,7 @@ def decode(
     decoder.dynamic_multimask_via_stability = not is_training
     masks, ious, tokens, scores = decoder(
         image_embeddings=conditioned,
-        image_positional_embeddings=_image_positions(network),
+        image_positional_embeddings=positions,
         sparse_prompt_embeddings=sparse,
         dense_prompt_embeddings=dense,
         multimask_output=is_multimask,
