@@ -12,6 +12,7 @@ from typing import Any, Concatenate, Literal, ParamSpec, TypeVar
 from weakref import WeakKeyDictionary
 
 import torch
+import torch._functorch.config
 from loguru import logger
 from torch import Tensor, nn
 from torch._dynamo.exc import (
@@ -180,13 +181,21 @@ def compile_parts(
     if reason is not None:
         logger.warning(f"trainer.compile: nothing is compiled, because a test failed: {reason}")
         return None
-    config = torch._dynamo.config
-    config.recompile_limit = max(config.recompile_limit, MOST_GRAPHS)
+    _configure()
     compiler = Compiler(how, device.type, backend)
     # parts are called with the network, or with a module of it
     for module in (network, *network.children()):
         _COMPILERS[module] = compiler
     return compiler
+
+
+def _configure() -> None:
+    config = torch._dynamo.config
+    config.recompile_limit = max(config.recompile_limit, MOST_GRAPHS)
+    # a part is one graph under DDP too: it would be cut where DDP's buckets end
+    config.optimize_ddp = False
+    # what cannot be compiled backward fails forward, where it can still run as it is written
+    torch._functorch.config.force_non_lazy_backward_lowering = True
 
 
 def why_not(device: torch.device, backend: str | Callable = "inductor") -> str | None:

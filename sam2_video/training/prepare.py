@@ -91,6 +91,26 @@ def check_single_frames_teach(
     logger.warning(told)
 
 
+def warn_of_decay(config: TrainConfig, model: SAM2Model) -> None:
+    """Warn of weights that no loss reaches, but that weight decay reaches once compiled.
+
+    A compiled part gives them a gradient of zero, where they would have none.
+    """
+    if config.trainer.weight_decay == 0:
+        return
+    decoder, losses = model.network.mask_decoder, config.losses
+    for key, weight, head in (
+        ("iou_prediction", losses.iou_prediction, decoder.iou_prediction_head),
+        ("object_score", losses.object_score, decoder.pred_obj_score_head),
+    ):
+        if weight == 0 and any(p.requires_grad for p in head.parameters()):
+            logger.warning(
+                f"trainer.compile: losses.{key} is 0, and the head that it teaches is among what "
+                "learns: compiled, weight decay makes its weights smaller; give losses."
+                f"{key} above 0, trainer.weight_decay 0, or trainer.compile: off"
+            )
+
+
 def _why_frames_teach_nothing(config: TrainConfig, model: SAM2Model) -> tuple[str, str] | None:
     """Return why nothing is learned from a clip of one frame, and what else would help, if so."""
     learning = {

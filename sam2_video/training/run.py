@@ -21,7 +21,12 @@ from sam2_video.training.features import Machine, open_features
 from sam2_video.training.machine import choose_precision, count_devices, resolve_accelerator
 from sam2_video.training.non_finite import NonFiniteLossError
 from sam2_video.training.out_of_memory import OutOfMemoryError, attempt_with_less
-from sam2_video.training.prepare import check_single_frames_teach, load_tuner, open_data
+from sam2_video.training.prepare import (
+    check_single_frames_teach,
+    load_tuner,
+    open_data,
+    warn_of_decay,
+)
 from sam2_video.training.resume import Resume, check_resume, read_resume
 from sam2_video.training.run_lock import RunLock
 from sam2_video.training.skipped import TooManyBadSamplesError
@@ -86,6 +91,8 @@ def _run(
     # after frames were encoded for the cache, which other runs read too
     device = find_device(accelerator) or torch.device(accelerator)
     compiler = compile_parts(tuner.model.network, config.trainer.compile, device)
+    if compiler is not None:
+        warn_of_decay(config, tuner.model)
     num_processes = num_devices * config.trainer.num_nodes
     config = choose_batch_size(
         config, tuner.model, datamodule, accelerator, precision, num_processes
