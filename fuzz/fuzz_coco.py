@@ -18,7 +18,8 @@ IMAGES = [
 ]
 
 
-def _seeds():
+def seeds():
+    """Yield COCO files with each kind of segmentation, with and without tracks."""
     for segmentation in (RLE, POLYGONS, COMPRESSED):
         annotations = [
             {
@@ -49,7 +50,7 @@ if __name__ == "__main__":
         "coco",
         Target(
             _read,
-            lambda: list(_seeds()),
+            lambda: list(seeds()),
             "coco.json",
             lambda f: write_frames(f / "frames"),
             mutate_json,

@@ -1,5 +1,6 @@
 """How large what a file from a stranger describes may be, before memory is asked for it."""
 
+import hashlib
 import os
 import re
 import reprlib
@@ -60,6 +61,20 @@ def check_name(name: str, where: str, most: int = MOST_LETTERS) -> None:
             f"{where}: the name {name[:40]!r} is empty, longer than {most} letters, or has "
             "letters that no file's name has; correct it"
         )
+
+
+def shorten(name: str, most_bytes: int = 200) -> str:
+    """Return a name that fits into a file's, beside a suffix; different names stay different.
+
+    >>> shorten("clip"), shorten("x" * 1000, 20)
+    ('clip', 'xxxxxxxxxxx-44f83544')
+    """
+    encoded = name.encode("utf-8", "surrogatepass")
+    if len(encoded) <= most_bytes:
+        return name
+    digest = hashlib.sha256(encoded).hexdigest()[:8]
+    start = encoded[: most_bytes - len(digest) - 1].decode("utf-8", "ignore")
+    return f"{start}-{digest}"
 
 
 def check_pixels(height: int, width: int, where: str) -> None:

@@ -37,6 +37,8 @@ class CheckFlags:
     """the layout, as dataset.format names it; left out: recognised"""
     video_pattern: str | None = None
     """finds (?P<frame>...) and (?P<video>...) in the file names of a COCO file without video_id"""
+    follow_links: bool = False
+    """read files outside the data that symbolic links in it lead to"""
     image_size: tuple[int, int] | None = None
     """height and width of the model's input, at which sizes are judged"""
     video_clip_length: int | None = None
@@ -80,6 +82,7 @@ def run_check(argv: Sequence[str], program: str = "sam2-video check") -> int:
 def _configure(flags: CheckFlags) -> TrainConfig:
     given: dict[str, Any] = {"data_path": flags.data}
     given |= {name: getattr(flags, name) for name in _SETTINGS}
+    given["follow_links"] = flags.follow_links or None
     overrides: Mapping[str, Any] = {
         f"dataset.{name}": value for name, value in given.items() if value is not None
     }

@@ -24,6 +24,8 @@ class EvaluateFlags:
     """a folder of videos, a DAVIS tree (JPEGImages, Annotations), or a COCO JSON file"""
     masks_path: str | None = None
     """masks in a parallel tree, or the images' folder of a COCO file"""
+    follow_links: bool = False
+    """read files outside the data that symbolic links in it lead to"""
     config: str | None = None
     """the architecture's name or Meta's YAML; left out: as the checkpoint tells"""
     image_size: tuple[int, int] | None = None
@@ -91,6 +93,7 @@ def _evaluate(flags: EvaluateFlags) -> int:
         flags.checkpoint,
         flags.data_path,
         masks_path=flags.masks_path,
+        follow_links=flags.follow_links,
         config=flags.config,
         image_size=flags.image_size,
         videos=flags.videos,

@@ -48,6 +48,7 @@ class MoreData:
     colour_palette: list[list[int]] | None = setting(None, "like dataset.colour_palette")
     video_pattern: str | None = setting(None, "like dataset.video_pattern")
     intensity_window: list[float] | None = setting(None, "like dataset.intensity_window")
+    follow_links: bool | None = setting(None, "like dataset.follow_links")
     weight: float = setting(
         1.0,
         "how often each of its videos counts: clips of a video = weight x clips_per_video",
@@ -146,6 +147,11 @@ class DatasetConfig:
         None,
         "[low, high]: values of stacks (NPZ, NIfTI, TIFF) that become black and white; null = 8 "
         "bits as they are, of others the 0.5th and 99.5th percentile of each",
+    )
+    follow_links: bool = setting(
+        False,
+        "read files outside the data set that symbolic links in it lead to; data_path and "
+        "masks_path themselves may always be links",
     )
     feature_cache: str | None = setting(
         None,

@@ -11,7 +11,7 @@ from loguru import logger
 from sam2_video.data.coco_images import Record, check_field, check_images, group_images
 from sam2_video.data.coco_video import CocoVideo, Region
 from sam2_video.data.frames import natural_key
-from sam2_video.data.image_paths import find_images_root, image_path
+from sam2_video.data.image_paths import ImagesFolder, find_images_root, image_path
 from sam2_video.data.video import Problems
 from sam2_video.files import read_json
 from sam2_video.limits import check_id, check_name, check_pixels
@@ -30,6 +30,8 @@ def open_coco(
     images_path: Path | None = None,
     problems: Problems | None = None,
     video_pattern: str | None = None,
+    *,
+    follow_links: bool = False,
 ) -> list[CocoVideo]:
     """Open the videos of a COCO file in the natural order of their names.
 
@@ -42,6 +44,7 @@ def open_coco(
         images_path: What `file_name` is relative to; found where not given.
         problems: Takes the videos whose images are not as they should be; without, an error.
         video_pattern: See `group_images`.
+        follow_links: Images may be links that leave the images' folder.
 
     Raises:
         ValueError: A record is incomplete, contradicts another, or leaves the images' folder.
@@ -50,6 +53,7 @@ def open_coco(
     content = _load_coco(json_path)
     by_video = group_images(json_path, content["images"], video_pattern)
     root = images_path or find_images_root(json_path, content["images"][0]["file_name"])
+    folder = ImagesFolder(json_path, root, follow_links)
     key = _identity_key(json_path, content["annotations"]) or "category_id"
     regions = _group_regions(json_path, content["annotations"], content["images"], key)
     names = _name_videos(json_path, content.get("videos", []))
@@ -57,7 +61,7 @@ def open_coco(
     for video_id, images in by_video.items():
         name = names.get(video_id) or str(video_id)
         try:
-            videos.append(_open_video(json_path, root, name, images, regions))
+            videos.append(_open_video(folder, name, images, regions))
         except (OSError, ValueError) as error:
             if problems is None:
                 raise
@@ -72,7 +76,11 @@ def open_coco(
 
 
 def open_coco_images(
-    json_path: Path, images_path: Path | None = None, problems: Problems | None = None
+    json_path: Path,
+    images_path: Path | None = None,
+    problems: Problems | None = None,
+    *,
+    follow_links: bool = False,
 ) -> list[CocoVideo]:
     """Open each image of a COCO file as a video of one frame, named like the image.
 
@@ -83,6 +91,7 @@ def open_coco_images(
     images = content["images"]
     check_images(json_path, images)
     root = images_path or find_images_root(json_path, images[0]["file_name"])
+    folder = ImagesFolder(json_path, root, follow_links)
     key = _identity_key(json_path, content["annotations"])
     regions = _group_regions(json_path, content["annotations"], images, key)
     names = [PureWindowsPath(image["file_name"]).with_suffix("") for image in images]
@@ -91,7 +100,7 @@ def open_coco_images(
     for image, path in zip(images, names, strict=True):
         name = path.name if are_unique else path.as_posix()
         try:
-            videos.append(_open_video(json_path, root, name, [image], regions))
+            videos.append(_open_video(folder, name, [image], regions))
         except (OSError, ValueError) as error:
             if problems is None:
                 raise
@@ -186,12 +195,12 @@ def _identity_key(json_path: Path, annotations: Sequence[Record]) -> str | None:
 
 
 def _open_video(
-    json_path: Path,
-    root: Path,
+    folder: ImagesFolder,
     name: str,
     images: Sequence[Record],
     regions: dict[int | str, list[Region]],
 ) -> CocoVideo:
+    json_path, root = folder.json_path, folder.root
     size = (images[0]["height"], images[0]["width"])
     check_name(name, f"{json_path}, video {name[:40]!r}")
     check_pixels(*size, f"{json_path}, video {name}")
@@ -202,7 +211,7 @@ def _open_video(
                 f"{image['width']} (height x width) but {images[0]['file_name']} is {size[0]}x"
                 f"{size[1]}; all frames of a video must have one size: split the video"
             )
-    paths = [image_path(json_path, root, image["file_name"]) for image in images]
+    paths = [image_path(folder, image["file_name"]) for image in images]
     stems = [path.stem for path in paths]
     if len(set(stems)) < len(stems):
         stems = [str(path.relative_to(root).with_suffix("")) for path in paths]

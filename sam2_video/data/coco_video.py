@@ -78,14 +78,17 @@ class CocoVideo(Video):
         self, index: int, object_ids: Sequence[int]
     ) -> UInt8[Tensor, "objects height width"]:
         rows = {object_id: row for row, object_id in enumerate(object_ids)}
+        rles = [
+            (region.object_id, segmentation_to_rle(region.segmentation, self.size, region.where))
+            for region in self._regions.get(index, ())
+            if region.object_id is None or region.object_id in rows
+        ]
+        self.frames.check_size()
         masks = torch.zeros((len(object_ids), *self.size), dtype=torch.uint8)
         ignored = torch.zeros(self.size, dtype=torch.bool)
-        for region in self._regions.get(index, ()):
-            if region.object_id is not None and region.object_id not in rows:
-                continue
-            rle = segmentation_to_rle(region.segmentation, self.size, region.where)
-            if region.object_id is None:
+        for object_id, rle in rles:
+            if object_id is None:
                 ignored |= decode_rle(rle)
             else:
-                masks[rows[region.object_id]][decode_rle(rle)] = OBJECT
+                masks[rows[object_id]][decode_rle(rle)] = OBJECT
         return masks.masked_fill_(ignored & (masks != OBJECT), IGNORE)

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from sam2_video.data.folder import open_folder_videos
 from sam2_video.data.frames import has_images, natural_key, visible_entries, warn_unread
+from sam2_video.data.links import Bounds
 from sam2_video.data.meta_json import read_meta
 from sam2_video.data.video import Problems, Video
 from sam2_video.masks import Palette
@@ -106,19 +107,29 @@ def _pair(tree: _Tree, masks_path: Path | None) -> dict[Path, Path]:
     return {folder: annotations / folder.name for folder in folders}
 
 
-def read_split_lists(data_path: Path) -> SplitLists | None:
+def read_split_lists(data_path: Path, *, follow_links: bool = False) -> SplitLists | None:
     """Return `ImageSets/**/train.txt` and `val.txt` of the tree a path lies in, if it has both.
 
     Of several pairs (DAVIS has `2016` and `2017`) the last in natural order is taken. Lists of
     files instead of videos, which older releases have as well, are passed over.
+
+    Args:
+        data_path: As for `open_davis`.
+        follow_links: Read lists outside the tree that links in it lead to.
+
+    Raises:
+        ValueError: a list is no text, or a link leads out of the tree.
     """
     tree = _find_tree(data_path)
     if tree is None or len(tree.level.parts) > 1:
         return None
     pairs = []
+    bounds = None if follow_links else Bounds([tree.root])
     for val_list in (tree.root / "ImageSets").rglob("val.txt"):
         train_list = val_list.with_name("train.txt")
         if train_list.is_file() and val_list.is_file():
+            if bounds is not None:
+                bounds.check(map(str, (train_list, val_list)))
             names = [_read_names(one) for one in (train_list, val_list)]
             if all(names) and not any("/" in name for name in names[0] | names[1]):
                 pairs.append(SplitLists(val_list.parent, *names))

@@ -36,6 +36,7 @@ class FolderVideo(Video):
         self._mask_paths = FilePaths(mask_paths)
         self._colour_palette = colour_palette
         self._listed = {} if meta is None else meta.frames
+        self._meta_path = () if meta is None else (str(meta.path),)
         if meta is not None:
             self.object_names = meta.categories
 
@@ -50,6 +51,10 @@ class FolderVideo(Video):
     def annotation_sources(self) -> Iterable[str]:
         """Return the mask files, and the colours that are read from them."""
         return (*self._mask_paths.present(), repr(self._colour_palette))
+
+    def annotation_files(self) -> Iterable[str]:
+        """Return the mask files, and what else is known of them."""
+        return (*self._mask_paths.present(), *self._meta_path)
 
     def _read_visible(self, index: int) -> tuple[int, ...]:
         return tuple(self._read_areas(index))

@@ -2,10 +2,20 @@
 
 import reprlib
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path, PureWindowsPath
 
 from sam2_video.data.frames import IMAGE_SUFFIXES
 from sam2_video.limits import is_name
+
+
+@dataclass(frozen=True)
+class ImagesFolder:
+    """The folder of a JSON file's images, and whether links may lead out of it."""
+
+    json_path: Path
+    root: Path
+    follow_links: bool = False
 
 
 def find_images_root(json_path: Path, file_name: str) -> Path:
@@ -30,8 +40,9 @@ def _roots(json_path: Path) -> Iterator[Path]:
     yield from (folder.parent / name for name in ("images", f"images/{subset}", subset))
 
 
-def image_path(json_path: Path, root: Path, file_name: str) -> Path:
+def image_path(folder: ImagesFolder, file_name: str) -> Path:
     """Return the path of an image, which must exist and must not leave the images' folder."""
+    json_path, root = folder.json_path, folder.root
     # The Windows reading of a path takes both kinds of slashes, and knows drives.
     pure = PureWindowsPath(file_name)
     path = root.joinpath(*pure.parts)
@@ -41,10 +52,13 @@ def image_path(json_path: Path, root: Path, file_name: str) -> Path:
             "JSON"
         )
     outside = bool(pure.drive or pure.root) or ".." in pure.parts
-    if outside or not path.resolve().is_relative_to(root.resolve()):
+    is_link_out = not outside and not _is_in(path, folder)
+    if outside or is_link_out:
+        told = ", or set dataset.follow_links: true if you trust the data" if is_link_out else ""
+        where = f" to {path.resolve()}" if is_link_out else ""
         raise ValueError(
-            f"{json_path}: file_name {file_name!r} leads out of {root}; use paths relative to the "
-            "images' folder, and name that folder in dataset.masks_path"
+            f"{json_path}: file_name {file_name!r} leads out of {root}{where}; use paths relative "
+            f"to the images' folder, and name that folder in dataset.masks_path{told}"
         )
     if path.suffix.lower() not in IMAGE_SUFFIXES:
         raise ValueError(
@@ -61,3 +75,7 @@ def image_path(json_path: Path, root: Path, file_name: str) -> Path:
             "dataset.val_path: dataset.val_masks_path)"
         )
     return path
+
+
+def _is_in(path: Path, folder: ImagesFolder) -> bool:
+    return folder.follow_links or path.resolve().is_relative_to(folder.root.resolve())

@@ -12,6 +12,7 @@ from sam2_video.data.davis import is_davis, open_davis
 from sam2_video.data.directory import open_video_directory
 from sam2_video.data.index import index_path, recall
 from sam2_video.data.json_files import JsonKind, find_json
+from sam2_video.data.links import refuse_links_out
 from sam2_video.data.recognise import Layout, recognise_layout
 from sam2_video.data.sav import open_sav
 from sam2_video.data.stack import Window
@@ -30,6 +31,8 @@ def open_dataset(
     problems: Problems | None = None,
     video_pattern: str | None = None,
     intensity_window: Sequence[float] | None = None,
+    *,
+    follow_links: bool = False,
 ) -> Sequence[Video]:
     """Open all videos of a data set, in natural order.
 
@@ -42,13 +45,18 @@ def open_dataset(
         problems: Takes the videos that cannot be opened, by name; without, each is an error.
         video_pattern: What finds video and frame in the names of a COCO file's images.
         intensity_window: The values of stacks that become black and white; see `StackFrames`.
+        follow_links: Read files outside the data set that links in it lead to.
     """
     path = Path(data_path).expanduser()
     masks = Path(masks_path).expanduser() if masks_path is not None else None
     layout = choose_layout(path, masks, format)
     window = None if intensity_window is None else (intensity_window[0], intensity_window[1])
-    wanted = _Wanted(layout.path, masks, colour_palette, problems, video_pattern, window)
+    wanted = _Wanted(
+        layout.path, masks, colour_palette, problems, video_pattern, window, follow_links
+    )
     videos = _OPENERS[layout.name](wanted)
+    if not follow_links:
+        videos = refuse_links_out(videos, path, masks, problems)
     frames = sum(video.num_frames for video in videos)
     recall(videos, index_path(path, masks, layout.name))
     logger.info(
@@ -82,6 +90,7 @@ class _Wanted:
     problems: Problems | None
     video_pattern: str | None
     window: Window | None
+    follow_links: bool
 
 
 def _open_objects(wanted: _Wanted) -> Sequence[Video]:
@@ -91,7 +100,13 @@ def _open_objects(wanted: _Wanted) -> Sequence[Video]:
 
 def _open_coco(wanted: _Wanted) -> Sequence[Video]:
     path = _json_in(wanted, "coco")
-    return open_coco(path, wanted.masks, wanted.problems, wanted.video_pattern)
+    return open_coco(
+        path,
+        wanted.masks,
+        wanted.problems,
+        wanted.video_pattern,
+        follow_links=wanted.follow_links,
+    )
 
 
 def _json_in(wanted: _Wanted, kind: JsonKind) -> Path:
@@ -107,11 +122,12 @@ def _json_in(wanted: _Wanted, kind: JsonKind) -> Path:
 
 
 def _open_stills(wanted: _Wanted) -> Sequence[Video]:
-    if not wanted.path.is_dir():
-        return open_coco_images(wanted.path, wanted.masks, wanted.problems)
-    found = find_json(wanted.path, "coco")
+    is_folder = wanted.path.is_dir()
+    found = find_json(wanted.path, "coco") if is_folder else (wanted.path, "coco")
     if found is not None:
-        return open_coco_images(found[0], wanted.masks, wanted.problems)
+        return open_coco_images(
+            found[0], wanted.masks, wanted.problems, follow_links=wanted.follow_links
+        )
     return open_images(wanted.path, wanted.masks, wanted.palette, wanted.problems)
 
 
@@ -127,7 +143,9 @@ _OPENERS: dict[str, Callable[[_Wanted], Sequence[Video]]] = {
     ),
     "sav": lambda one: open_sav(one.path, one.masks, one.problems),
     "coco": _open_coco,
-    "ytvis": lambda one: open_ytvis(_json_in(one, "ytvis"), one.masks, one.problems),
+    "ytvis": lambda one: open_ytvis(
+        _json_in(one, "ytvis"), one.masks, one.problems, follow_links=one.follow_links
+    ),
     "npz": _open_stacks("npz"),
     "nifti": _open_stacks("nifti"),
     "tiff": _open_stacks("tiff"),

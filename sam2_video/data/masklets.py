@@ -108,6 +108,7 @@ class MaskletVideo(Video):
     def _read_masks(
         self, index: int, object_ids: Sequence[int]
     ) -> UInt8[Tensor, "objects height width"]:
+        self.frames.check_size()
         masks = torch.zeros((len(object_ids), *self.size), dtype=torch.uint8)
         regions = self._read_regions(index)
         for row, object_id in enumerate(object_ids):

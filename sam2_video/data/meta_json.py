@@ -14,6 +14,7 @@ from sam2_video.limits import is_id
 class VideoMeta:
     """What is said of the objects of a video: their categories, and the frames listed for each."""
 
+    path: Path
     categories: Mapping[int, str]
     frames: Mapping[int, frozenset[str]]
 
@@ -60,4 +61,4 @@ def _read_video(path: Path, name: str, video: Any) -> VideoMeta:  # noqa: ANN401
             categories[int(label)] = category
         if isinstance(listed := entry.get("frames"), list):
             frames[int(label)] = frozenset(map(str, listed))
-    return VideoMeta(categories, frames)
+    return VideoMeta(path, categories, frames)

@@ -106,7 +106,9 @@ def divide(
     if has_val_path or config.val_fraction == 0:
         return tuple(videos), ()
     if config.split == "auto" and config.format in ("auto", "davis"):
-        lists = read_split_lists(Path(config.data_path).expanduser())
+        lists = read_split_lists(
+            Path(config.data_path).expanduser(), follow_links=config.follow_links
+        )
         if lists is not None:
             return split_by_lists(videos, lists, config.data_path)
     moving = [video for video in videos if not is_still(video)]
@@ -130,6 +132,7 @@ def _open(config: DatasetConfig, data_path: str, masks_path: str | None) -> list
         config.colour_palette,
         video_pattern=config.video_pattern,
         intensity_window=config.intensity_window,
+        follow_links=config.follow_links,
     )
     empty = [video.video_id for video in videos if not video.has_objects]
     reason = "no object is visible on any labelled frame (value 0 is background, 255 is ignore)"

@@ -37,6 +37,13 @@ class FrameSource(ABC):
         """Return the settings on which it depends how these files are read."""
         return ()
 
+    def check_size(self) -> None:  # noqa: B027 (most have no size but their own)
+        """Compare a size that annotations promise with the first image's, where that is cheap.
+
+        Raises:
+            ValueError: they differ.
+        """
+
     @property
     @abstractmethod
     def size(self) -> tuple[int, int]:
@@ -55,6 +62,7 @@ class ImageFiles(FrameSource, Sequence[Tensor]):
     def __init__(self, paths: Sequence[Path], size: tuple[int, int] | None = None) -> None:
         self.paths = FilePaths(paths)
         self._given_size = size
+        self._is_checked = False
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -67,6 +75,19 @@ class ImageFiles(FrameSource, Sequence[Tensor]):
     def size(self) -> tuple[int, int]:  # pyright: ignore[reportIncompatibleMethodOverride]
         """Height and width that each image must have."""
         return self._given_size or read_size(self.paths[0])
+
+    def check_size(self) -> None:
+        """Compare a size that was given with that in the first image's header, once."""
+        if self._is_checked or self._given_size is None:
+            return
+        height, width = read_size(self.paths[0])
+        if (height, width) != self._given_size:
+            raise ValueError(
+                f"{self.paths[0]}: the frame is {height}x{width} (height x width), but its "
+                f"annotations are of {self._given_size[0]}x{self._given_size[1]}; correct the "
+                "size there, or put the frames there that they were made of"
+            )
+        self._is_checked = True
 
     def read(
         self, index: int, max_size: tuple[int, int] | None = None

@@ -102,6 +102,10 @@ class Video(ABC):
         """
         return ()
 
+    def annotation_files(self) -> Iterable[str]:
+        """Return the files that the annotations are read from."""
+        return self.annotation_sources()
+
     def first_appearance(self, object_id: int) -> int:
         """Return the first labelled frame on which an object is visible."""
         for index in self.labelled_frames:

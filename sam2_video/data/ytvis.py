@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 from sam2_video.data.coco_images import Record
 from sam2_video.data.coco_video import CocoVideo, Region
 from sam2_video.data.frames import natural_key
-from sam2_video.data.image_paths import find_images_root, image_path
+from sam2_video.data.image_paths import ImagesFolder, find_images_root, image_path
 from sam2_video.data.video import Problems
 from sam2_video.files import read_json
 from sam2_video.limits import check_name, check_pixels, is_id, is_name
@@ -40,7 +40,11 @@ def holds_ytvis(content: object) -> bool:
 
 
 def open_ytvis(
-    json_path: Path, images_path: Path | None = None, problems: Problems | None = None
+    json_path: Path,
+    images_path: Path | None = None,
+    problems: Problems | None = None,
+    *,
+    follow_links: bool = False,
 ) -> list[CocoVideo]:
     """Open the videos of a YTVIS file in the natural order of their names.
 
@@ -51,6 +55,7 @@ def open_ytvis(
         json_path: The file.
         images_path: What `file_names` are relative to; found where not given.
         problems: Takes the videos whose images are not as they should be; without, an error.
+        follow_links: Images may be links that leave the images' folder.
 
     Raises:
         ValueError: a record is incomplete, contradicts another, or leaves the images' folder.
@@ -67,7 +72,8 @@ def open_ytvis(
         own = by_video[video.id]
         try:
             root = images_path or find_images_root(json_path, video.file_names[0])
-            paths = [image_path(json_path, root, file) for file in video.file_names]
+            folder = ImagesFolder(json_path, root, follow_links)
+            paths = [image_path(folder, file) for file in video.file_names]
             regions = _regions(own, video, f"{json_path}, annotation")
         except (OSError, ValueError) as error:
             if problems is None:

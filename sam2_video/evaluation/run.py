@@ -65,6 +65,7 @@ def evaluate(
     data_path: str | os.PathLike[str],
     *,
     masks_path: str | os.PathLike[str] | None = None,
+    follow_links: bool = False,
     config: str | os.PathLike[str] | None = None,
     image_size: Sequence[int] | None = None,
     videos: Sequence[str] = (),
@@ -89,6 +90,7 @@ def evaluate(
         checkpoint: ours, Meta's, or what transformers loads.
         data_path: a folder of videos, a DAVIS tree, or a COCO JSON file.
         masks_path: masks in a parallel tree, or the images' folder of a COCO file.
+        follow_links: read files outside the data that links in it lead to.
         config: an architecture's name or Meta's YAML; None = as the checkpoint tells.
         image_size: height, width of the model's input; None = as the checkpoint tells.
         videos: names of videos, or text files that list them, such as DAVIS' ImageSets; none = all.
@@ -114,7 +116,9 @@ def evaluate(
     _check(processes, num_points, max_objects, has_folder=folder is not None, saves=save_masks)
     _check_clicks(clicks, prompt)
     problems: dict[str, str] = {}
-    opened = open_dataset(os.fspath(data_path), _path(masks_path), problems=problems)
+    opened = open_dataset(
+        os.fspath(data_path), _path(masks_path), problems=problems, follow_links=follow_links
+    )
     chosen = _choose(opened, problems, videos)
     with join_group() as group:
         device = choose_device(accelerator, int(os.environ.get("LOCAL_RANK", "0")))

@@ -9,6 +9,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from sam2_video.limits import shorten
+
 _LENGTH = 16
 
 
@@ -46,4 +48,4 @@ def readable(name: str) -> str:
     >>> readable("set1/video: 3")
     'set1-video--3'
     """
-    return re.sub(r"[^\w.-]", "-", name)[:80]
+    return shorten(re.sub(r"[^\w.-]", "-", name)[:80])

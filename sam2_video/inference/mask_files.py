@@ -1,5 +1,6 @@
 """Write predicted masks as palette PNG, in the layouts that public tools read."""
 
+import re
 import shutil
 from collections.abc import Sequence
 from pathlib import Path, PureWindowsPath
@@ -10,7 +11,10 @@ from PIL import Image
 
 from sam2_video.colours import mask_palette
 from sam2_video.inference.layout import FrameMasks, MaskLayout
+from sam2_video.limits import shorten
 from sam2_video.structures import IGNORE, OBJECT
+
+_NO_NAME = re.compile(r"[\x00-\x1f/\\:]")
 
 
 def write_mask(path: Path, labels: UInt8[np.ndarray, "height width"], palette: list[int]) -> None:
@@ -77,10 +81,11 @@ class MaskWriter:
 
 
 def file_name(name: str) -> str:
-    """Return a name without what would make folders of it.
+    """Return a name without what would make folders of it, as long as file systems allow.
 
     >>> file_name("clip/007"), file_name("..")
     ('clip_007', '_')
     """
     parts = [part for part in PureWindowsPath(name).parts if part not in ("..", "/", "\\")]
-    return "_".join(part.replace(":", "_").strip("/\\") for part in parts) or "_"
+    joined = "_".join(part.strip("/\\") for part in parts)
+    return shorten(_NO_NAME.sub("_", joined)) or "_"

@@ -14,6 +14,7 @@ from sam2_video.data.frames import read_rgb, read_size
 from sam2_video.data.index import load_index
 from sam2_video.data.masklets import read_facts
 from sam2_video.data.meta_json import read_meta
+from sam2_video.data.sav import open_sav
 from sam2_video.data.ytvis import open_ytvis
 from sam2_video.files import read_numbers
 from sam2_video.image_file import open_image
@@ -110,6 +111,27 @@ def test_sizes_names_and_numbers_that_nothing_can_hold_are_refused(folder, make,
 def test_the_same_file_without_the_fault_is_read(folder, make, read):
     (video,) = read(write(folder, make()))
     assert video.visible_areas(0)
+
+
+@pytest.mark.parametrize(("make", "read"), READERS)
+def test_a_size_that_lies_is_found_before_masks_of_it_are_made(folder, make, read, monkeypatch):
+    (video,) = read(write(folder, make(side=9000)))
+    monkeypatch.setattr("sam2_video.data.coco_video.torch.zeros", None)
+    for index in (0, 0):
+        with pytest.raises(ValueError, match=r"0\.png: the frame is 4x4 .*of 9000x9000"):
+            video.read_masks(index, [1])
+
+
+def test_a_size_of_masklets_that_lies_is_found_before_masks_of_it_are_made(tmp_path, monkeypatch):
+    (tmp_path / "v").mkdir()
+    Image.new("RGB", (4, 4)).save(tmp_path / "v/0.png")
+    content = {"video_frame_count": 1, "video_height": 9000, "video_width": 9000}
+    masks = {"masklet_id": [1], "masklet": [[{"size": [9000, 9000], "counts": "0"}]]}
+    (tmp_path / "v_manual.json").write_text(json.dumps(content | masks))
+    (video,) = open_sav(tmp_path)
+    monkeypatch.setattr("sam2_video.data.masklets.torch.zeros", None)
+    with pytest.raises(ValueError, match=r"0\.png: the frame is 4x4 .*of 9000x9000"):
+        video.read_masks(0, [1])
 
 
 @pytest.mark.parametrize(

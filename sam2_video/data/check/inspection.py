@@ -137,6 +137,7 @@ def _open(
             problems=problems,
             video_pattern=config.video_pattern,
             intensity_window=config.intensity_window,
+            follow_links=config.follow_links,
         )
     except (OSError, ValueError) as error:
         return layout, (), [find_in_error(str(error), str(path))]
