@@ -27,7 +27,7 @@ from transformers.models.sam2_video.modeling_sam2_video import (
 from sam2_video.model.attention import attend, has_narrow_kernel
 from sam2_video.model.compilation import compilable
 from sam2_video.model.heads import FrameFeatures
-from sam2_video.model.recompute import computed_again, run_and_keep
+from sam2_video.model.recompute import run_but_keep_attention
 
 POSITION_SCALE = 0.1
 """Share of the position encoding that is added to the image features (SAM 2's value)."""
@@ -50,7 +50,7 @@ def attend_to_memory(
         memory: spatial memories, then object pointers.
         positions: of the memory, the same for all objects.
         num_pointer_tokens: how many of the memory's tokens are of object pointers: without RoPE.
-        are_cheap_parts_kept: False = the backward pass computes keys and feed-forward again.
+        are_cheap_parts_kept: False = the backward pass computes all again but what was attended to.
     """
     height, width = features.embedding.shape[-2:]
     rotation = rotation_table(network, height, width)
@@ -89,18 +89,45 @@ def _attend_with_tables(
     is_shared = True
     for layer in module.layers:
         assert isinstance(layer, Sam2VideoMemoryAttentionLayer)
-        if is_shared and is_noisy(layer):
-            state, is_shared = features.spread(state), False
-        state = state + layer.dropout1(_attend_to_self(layer, state, rotation))
-        query = rotate(layer.cross_attn_image.q_proj(layer.layer_norm2(state)), rotation)
-        if is_shared:
-            state, query, is_shared = features.spread(state), features.spread(query), False
-        said = _attend_across(
-            layer.cross_attn_image, query, keyed, memory, key_rotation, are_cheap_parts_kept
+        state = run_but_keep_attention(
+            are_cheap_parts_kept,
+            is_noisy(layer),
+            _run_layer,
+            layer,
+            state,
+            features if is_shared else None,
+            keyed,
+            memory,
+            rotation,
+            key_rotation,
         )
-        state = state + layer.dropout2(said)
-        state = run_and_keep(are_cheap_parts_kept, _feed_forward, layer, state)
+        is_shared = False
     return rearrange(module.layer_norm(state), "n (h w) c -> n c h w", h=height)
+
+
+def _run_layer(
+    layer: Sam2VideoMemoryAttentionLayer,
+    state: Tensor,
+    shared: FrameFeatures | None,
+    keyed: Tensor,
+    memory: Tensor,
+    rotation: Tensor,
+    key_rotation: Tensor,
+) -> Tensor:
+    """Return the state of each object; `keyed` is memory with its positions.
+
+    `shared` are the features of whose images the state is still, each of them once.
+    """
+    if shared is not None and is_noisy(layer):
+        state, shared = shared.spread(state), None
+    state = state + layer.dropout1(_attend_to_self(layer, state, rotation))
+    query = rotate(layer.cross_attn_image.q_proj(layer.layer_norm2(state)), rotation)
+    if shared is not None:
+        state, query = shared.spread(state), shared.spread(query)
+    said = _attend_across(layer.cross_attn_image, query, keyed, memory, key_rotation)
+    state = state + layer.dropout2(said)
+    hidden = layer.dropout(layer.activation(layer.linear1(layer.layer_norm3(state))))
+    return state + layer.dropout3(layer.linear2(hidden))
 
 
 def _attend_to_self(
@@ -116,33 +143,18 @@ def _attend_to_self(
     return attention.o_proj(attended)
 
 
-def _feed_forward(layer: Sam2VideoMemoryAttentionLayer, state: Tensor) -> Tensor:
-    hidden = layer.dropout(layer.activation(layer.linear1(layer.layer_norm3(state))))
-    return state + layer.dropout3(layer.linear2(hidden))
-
-
 def _attend_across(
     attention: Sam2VideoRoPEAttention,
     query: Tensor,
     keyed: Tensor,
     memory: Tensor,
     key_rotation: Tensor,
-    are_keys_kept: bool,
 ) -> Tensor:
-    """Attend to memory; `keyed` is memory with its positions."""
-
-    def make_keys() -> Tensor:
-        return rotate(attention.k_proj(keyed), key_rotation)
-
-    keys = run_and_keep(are_keys_kept or not torch.compiler.is_compiling(), make_keys)
-    if is_noisy(attention):
+    keys = rotate(attention.k_proj(keyed), key_rotation)
+    if not is_noisy(attention) and has_narrow_kernel(query):
+        attended = attention.v_proj(attend(query, keys, memory.to(query.dtype)))
+    else:
         attended = attend(query, keys, attention.v_proj(memory), _dropout(attention))
-        return attention.o_proj(attended)
-    with computed_again(are_keys_kept, keys, make_keys):
-        if has_narrow_kernel(query):
-            attended = attention.v_proj(attend(query, keys, memory.to(query.dtype)))
-        else:
-            attended = attend(query, keys, attention.v_proj(memory))
     return attention.o_proj(attended)
 
 

@@ -1,26 +1,21 @@
 """What backward computes a second time in place of keeping it (activation checkpointing)."""
 
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
-from typing import Any, Literal, NamedTuple, TypeVar
+from contextlib import AbstractContextManager
+from functools import cache
+from typing import Any, Literal, TypeVar
 
 import torch
-from torch import Tensor
-from torch.autograd.graph import saved_tensors_hooks
-from torch.utils.checkpoint import checkpoint
+from torch.utils.checkpoint import (
+    CheckpointPolicy,
+    checkpoint,
+    create_selective_checkpoint_contexts,
+)
 
 Recomputed = Literal["none", "clicks", "cheap", "frames"]
 """Nothing; the decoder's runs of corrections; also all that is large and soon computed; all of a
 frame. Each does what the one before it does, and saves more."""
 Result = TypeVar("Result")
-
-
-class _View(NamedTuple):
-    """Where in a tensor's storage a view of it lies."""
-
-    size: torch.Size
-    stride: tuple[int, ...]
-    offset: int | torch.SymInt
 
 
 def run_and_keep(is_kept: bool, function: Callable[..., Result], *arguments: Any) -> Result:  # noqa: ANN401
@@ -31,33 +26,63 @@ def run_and_keep(is_kept: bool, function: Callable[..., Result], *arguments: Any
     return result
 
 
-def computed_again(
+def run_but_keep_attention(
     is_kept: bool,
-    tensor: Tensor,
-    compute: Callable[[], Tensor],
-) -> AbstractContextManager[Any]:
-    """Within, operations that need `tensor` for backward do not keep it: `compute` returns it anew.
+    is_noisy: bool,
+    function: Callable[..., Result],
+    *arguments: Any,  # noqa: ANN401
+) -> Result:
+    """Like `run_and_keep`, but what attention to memory has said is kept: it is slow.
 
-    Unlike `run_and_keep`, what is done with the tensor within is not done a second time. A compiler
-    sees no hooks: it is told by `run_and_keep` around what makes the tensor.
+    Where dropout acts it is computed again too: numbers that are not drawn a second time would
+    shift those that are.
     """
-    if is_kept or not torch.is_grad_enabled() or torch.compiler.is_compiling():
-        return nullcontext()
-    kind = tensor.device.type
-    precision = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else None
-    # The graph holds `pack`, and so all that it names: not the tensor. The address is that of the
-    # storage, for that of its content says nothing of a tensor without any (`FakeTensor`).
-    storage = tensor.untyped_storage()._cdata
+    if is_kept or is_noisy or not torch.is_grad_enabled():
+        return run_and_keep(is_kept, function, *arguments)
+    if not torch.compiler.is_compiling():
+        function = _cast_each_time(function)
+    result: Any = checkpoint(function, *arguments, use_reentrant=False, context_fn=_keep_attention)
+    return result
 
-    def pack(saved: Tensor) -> Tensor | _View:
-        if saved.untyped_storage()._cdata != storage:
-            return saved
-        return _View(saved.size(), saved.stride(), saved.storage_offset())
 
-    def unpack(kept: Tensor | _View) -> Tensor:
-        if isinstance(kept, Tensor):
-            return kept
-        with torch.no_grad(), torch.autocast(kind, precision, enabled=precision is not None):
-            return compute().as_strided(*kept)
+def _cast_each_time(function: Callable[..., Result]) -> Callable[..., Result]:
+    """Let autocast cast weights anew in each call, as when it is computed a second time.
 
-    return saved_tensors_hooks(pack, unpack)
+    What is kept is found again by counting operations, and casts of before would not be counted.
+    """
+
+    def run(*arguments: Any) -> Result:  # noqa: ANN401
+        before = torch.is_autocast_cache_enabled()
+        torch.set_autocast_cache_enabled(False)
+        try:
+            return function(*arguments)
+        finally:
+            torch.set_autocast_cache_enabled(before)
+
+    return run
+
+
+def _keep_attention() -> tuple[AbstractContextManager[Any], AbstractContextManager[Any]]:
+    return create_selective_checkpoint_contexts(_decide)
+
+
+def _decide(_: object, operation: object, *inputs: Any, **__: Any) -> CheckpointPolicy:  # noqa: ANN401
+    """Keep what is said by an attention with more keys than queries: to itself it is soon done."""
+    if operation in _attentions() and inputs[1].shape[-2] > inputs[0].shape[-2]:
+        return CheckpointPolicy.MUST_SAVE
+    return CheckpointPolicy.PREFER_RECOMPUTE
+
+
+@cache
+def _attentions() -> frozenset[object]:
+    """Return the operations that attend: ours, and PyTorch's of every device."""
+    aten = torch.ops.aten
+    return frozenset(
+        [
+            torch.ops.sam2_video.attend_in_blocks.default,
+            aten._scaled_dot_product_flash_attention_for_cpu.default,
+            aten._scaled_dot_product_flash_attention.default,
+            aten._scaled_dot_product_efficient_attention.default,
+            aten._scaled_dot_product_cudnn_attention.default,
+        ]
+    )

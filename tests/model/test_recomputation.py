@@ -1,17 +1,16 @@
 """Activation checkpointing: the same loss and gradient, from less that is kept."""
 
-import gc
-import weakref
+from collections import Counter
 from collections.abc import Callable
 from functools import partial
 
 import pytest
 import torch
 from torch.autograd.graph import saved_tensors_hooks
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from sam2_video.config import LossConfig
 from sam2_video.losses import clip_loss
-from sam2_video.model.recompute import computed_again
 from tests.model.meta_oracle import jitter
 from tests.model.micro import box_prompt, mask_prompt, micro_model, noise, relative
 from tests.model.test_correction import corrections_on
@@ -90,8 +89,11 @@ def test_the_gradient_is_that_of_what_is_kept_dropout_and_clicks_included(
     assert_same_learning(learn(recomputed), kept_all)
 
 
-@pytest.mark.parametrize("precision", [torch.float32, torch.bfloat16])
-def test_without_dropout_pytorchs_own_attention_gets_its_keys_again(precision):
+# 16-bit gradients of several uses of a tensor are added in another order
+@pytest.mark.parametrize(
+    ("precision", "tolerance"), [(torch.float32, 1e-6), (torch.bfloat16, 1e-2)]
+)
+def test_without_dropout_what_pytorchs_own_attention_says_is_kept(precision, tolerance):
     """The micro network's values are as wide as its keys: no kernel of ours takes them."""
     model = micro_model(("memory_attention",)).train()
 
@@ -106,7 +108,7 @@ def test_without_dropout_pytorchs_own_attention_gets_its_keys_again(precision):
         return torch.cat([p.grad.flatten() for p in learning if p.grad is not None])
 
     expected = gradient("none")
-    assert float((gradient("cheap") - expected).norm() / expected.norm()) < 1e-6
+    assert float((gradient("cheap") - expected).norm() / expected.norm()) < tolerance
 
 
 @pytest.mark.parametrize(
@@ -128,7 +130,7 @@ def test_without_dropout_too(recomputed, precision, adapted, undisturbed):
 
 @pytest.fixture(scope="module")
 def undisturbed() -> Callable:
-    """Return models without dropout, where attention may compute its keys a second time."""
+    """Return models without dropout, where what attention says may be kept."""
     models = {False: micro_model(PATTERNS).train(), True: micro_model(PATTERNS)}
     models[True].add_adapters(["memory_attention", "mask_decoder"], rank=2)
     jitter(models[True], seed=2)
@@ -137,24 +139,35 @@ def undisturbed() -> Callable:
     return models.__getitem__
 
 
-@pytest.mark.parametrize("is_kept", [True, False])
-def test_what_is_computed_again_is_given_up_at_once(is_kept):
-    source = torch.randn(2, 3, requires_grad=True)
+class Attentions(TorchDispatchMode):
+    """Counts what memory attention attends, by whether there are more keys than queries."""
 
-    def make():
-        return source * 2
+    def __init__(self):
+        super().__init__()
+        self.counts: Counter[bool] = Counter()
 
-    made = make()
-    with computed_again(is_kept, made, make):
-        result = made.unsqueeze(0) ** 2
-    is_alive = weakref.ref(made)
-    del made
-    gc.collect()
-    # views share the storage, not the tensor: ask for what they look at
-    assert (is_alive() is not None) == is_kept
-    result.sum().backward()
-    assert source.grad is not None
-    assert torch.equal(source.grad, 8 * source)
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        # the decoder has several heads
+        if str(func).endswith("flash_attention_for_cpu.default") and args[0].shape[1] == 1:
+            self.counts[args[1].shape[-2] > args[0].shape[-2]] += 1
+        return func(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize("precision", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize(
+    ("recomputed", "is_repeated"), [("none", ""), ("cheap", "self"), ("frames", "self, memory")]
+)
+def test_attention_to_memory_is_slow_and_not_done_again(recomputed, is_repeated, precision):
+    model = micro_model(("memory_attention",)).train()
+    clips = torch.zeros(2, dtype=torch.long)
+    with torch.autocast("cpu", precision, enabled=precision != torch.float32):
+        prompt = mask_prompt(0, (0, 1))
+        said = model(noise(1, 3), clips, [prompt], None, (), recomputed)
+    loss = said[-1].mask_logits.square().mean()
+    with Attentions() as again:
+        loss.backward()
+    assert (again.counts[True] > 0) == ("memory" in is_repeated)
+    assert (again.counts[False] > 0) == ("self" in is_repeated)
 
 
 def test_with_a_truncated_memory_too(learn):
