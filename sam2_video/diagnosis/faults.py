@@ -44,6 +44,7 @@ def find_faults(machine: Machine, config: TrainConfig) -> list[Fault]:
         *_codecs(),
         *_wandb(config),
         *_compiler(),
+        *_triton(machine, config),
         *_shared_memory(config),
     ]
 
@@ -127,6 +128,16 @@ def _compiler() -> Iterator[Fault]:
             "hint",
             f"no C++ compiler ({', '.join(COMPILERS)}): torch.compile cannot work",
             "install one, such as the package g++; all else works without",
+        )
+
+
+def _triton(machine: Machine, config: TrainConfig) -> Iterator[Fault]:
+    if machine.gpus and config.trainer.compile != "off" and find_spec("triton") is None:
+        yield Fault(
+            "warning",
+            "trainer.compile is on, and the triton package, which makes kernels for GPUs, is not "
+            "installed: nothing will be compiled",
+            "pip install triton (triton-windows on Windows), or say trainer.compile: off",
         )
 
 

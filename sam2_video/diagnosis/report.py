@@ -8,6 +8,7 @@ from sam2_video.config import TrainConfig
 from sam2_video.diagnosis.faults import Fault, find_disk_faults, find_faults
 from sam2_video.diagnosis.fit import Fit, find_network, see_whether_it_fits
 from sam2_video.diagnosis.machine import Machine, look_at_machine
+from sam2_video.training.machine import choose_precision
 
 UNSEEN = (
     "counted from the tensors of a step; a GPU adds its context, the working memory of its "
@@ -67,12 +68,7 @@ def diagnose(config: TrainConfig) -> Diagnosis:
         faults.append(Fault("error", f"the network cannot be told: {error}", "correct the setting"))
         return Diagnosis(machine, tuple(faults), None)
     is_on_gpu = bool(machine.gpus) and config.trainer.accelerator != "cpu"
-    wanted = config.trainer.precision
-    precision = wanted
-    if not is_on_gpu:
-        precision = "32-true" if wanted == "auto" else wanted
-    elif wanted == "auto":
-        precision = "bf16-mixed"
+    precision = choose_precision(config.trainer.precision, "gpu" if is_on_gpu else "cpu")
     room = min(gpu.free for gpu in machine.gpus) if is_on_gpu else machine.free_memory
     fit = see_whether_it_fits(config, architecture, precision, room, is_assumed=is_assumed)
     if not fit.fits:

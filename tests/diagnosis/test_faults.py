@@ -104,6 +104,21 @@ def test_a_missing_compiler_is_a_hint(machine, monkeypatch):
     assert [f.grade for f in found(machine) if "compiler" in f.what] == ["hint"]
 
 
+@pytest.mark.parametrize("is_installed", [True, False])
+@pytest.mark.parametrize(("how", "number"), [("off", 0), ("auto", 1), ("max", 1)])
+def test_triton_is_missed_where_a_gpu_is_compiled_for(
+    machine, monkeypatch, how, number, is_installed
+):
+    other = faults.find_spec
+    monkeypatch.setattr(
+        faults, "find_spec", lambda n: (n if is_installed else None) if n == "triton" else other(n)
+    )
+    told = [fault for fault in found(machine, trainer__compile=how) if "triton" in fault.what]
+    assert [fault.grade for fault in told] == ["warning"] * (0 if is_installed else number)
+    bare = replace(machine, gpus=())
+    assert not [fault for fault in found(bare, trainer__compile=how) if "triton" in fault.what]
+
+
 def test_shared_memory_must_hold_what_is_loaded_ahead(machine, monkeypatch, tmp_path):
     monkeypatch.setattr(faults, "SHARED", tmp_path)
     # 2 workers x 2 batches x 4 clips x 5 frames x 6 bytes a pixel
