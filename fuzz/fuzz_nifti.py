@@ -7,6 +7,7 @@ import numpy as np
 
 from fuzz.data import SIDE, read_all
 from fuzz.harness import Target, fuzz
+from sam2_video.data import stack
 from sam2_video.data.stacks import open_stacks
 
 
@@ -24,6 +25,8 @@ def _read(path):
     packed = path.with_name(path.name + ".gz")
     packed.write_bytes(gzip.compress(path.read_bytes(), 1))
     for file in (path, packed):
+        # arrays are kept by the name of their file
+        stack._of_process.clear()
         try:
             # the values of the images are the labels as well
             read_all(open_stacks("nifti", file, file))

@@ -7,6 +7,7 @@ import numpy as np
 from fuzz.data import SIDE, read_all
 from fuzz.harness import Target, fuzz
 from fuzz.mutators import mutate_zip
+from sam2_video.data import stack
 from sam2_video.data.stacks import open_stacks
 
 
@@ -29,6 +30,8 @@ def _seeds():
 
 
 def _read(path):
+    # arrays are kept by the name of their file
+    stack._of_process.clear()
     read_all(open_stacks("npz", path))
 
 
