@@ -16,6 +16,8 @@ from torch.nn import functional as F
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.nn.attention.flex_attention import flex_attention
 
+from benchmarks.step.flops import measure_matmul
+
 KEY_WIDTH = 256
 BACKENDS = {
     "flash": SDPBackend.FLASH_ATTENTION,
@@ -62,13 +64,6 @@ def milliseconds(run: Callable[[], object], repeats: int) -> float:
     return statistics.median(times)
 
 
-def matmul_peak(dtype: torch.dtype, repeats: int) -> float:
-    """Return the TFLOP/s of a large square matrix product."""
-    side = 8192
-    left, right = (torch.randn(side, side, device="cuda", dtype=dtype) for _ in range(2))
-    return 2 * side**3 / milliseconds(lambda: left @ right, repeats) / 1e9
-
-
 def measure(
     attend: Attend, objects: int, queries: int, keys: int, width: int, dtype: torch.dtype, n: int
 ) -> float:
@@ -95,7 +90,7 @@ def main() -> None:
     dtype = getattr(torch, options.dtype)
     queries = (options.side // 16) ** 2
     keys = queries * options.frames + 4 * options.frames
-    peak = matmul_peak(dtype, options.repeats)
+    peak = measure_matmul(torch.device("cuda"), dtype)
     rows = []
     for name, attend in kernels().items():
         for width in (KEY_WIDTH, 64):

@@ -20,17 +20,31 @@ from benchmarks.step.settings import (
 META, OURS, CACHED = "Meta", "ours", "ours, cache"
 AGAIN, FRAMES_AGAIN = "ours, cheap", "ours, frames"
 NOISY = "ours, dropout 0.1"
+COMPILED, TRIED = "ours, compiled", "ours, compiled, kernels by trial"
 META_DROPOUT = 0.1
 CLICKS = 7
-FAMILIES = ("quick", "reach", "grid", "objects", "full")
+FAMILIES = ("quick", "reach", "grid", "objects", "compiled", "full")
 FP32 = {META: Way("meta"), OURS: Way("ours")}
 BF16 = {label: replace(way, precision="bf16") for label, way in FP32.items()}
+COMPILED_BF16 = {
+    OURS: Way("ours", "bf16"),
+    COMPILED: Way("ours", "bf16", compile="auto"),
+    TRIED: Way("ours", "bf16", compile="max"),
+}
 _TINY, _BASE = "sam2.1-tiny", "sam2.1-base-plus"
 
 
 def all_rows() -> list[Row]:
     """Return every row, each of another name."""
-    return [*_quick(), *_reach_on_cpu(), *_reach_on_gpu(), *_grid(), *_objects(), *_full()]
+    return [
+        *_quick(),
+        *_reach_on_cpu(),
+        *_reach_on_gpu(),
+        *_grid(),
+        *_objects(),
+        *_compiled(),
+        *_full(),
+    ]
 
 
 def choose_rows(asked: Sequence[str]) -> list[Row]:
@@ -161,6 +175,15 @@ def _objects() -> Iterator[Row]:
             problem = Problem(side=side, objects=count, device=device)
             name = f"objects-{count}" if device == "cpu" else f"gpu-objects-{count}"
             yield Row(name, "", problem, ways, rounds=2, families=("objects",))
+
+
+def _compiled() -> Iterator[Row]:
+    """Return rows of processes that last: one that is made for each turn would compile anew."""
+    heavy: dict[str, Any] = {"prompt": "point", "clicks": CLICKS, "trainable": EVERYTHING}
+    for side, change in product((256, 512, 1024), (dict[str, Any](), heavy)):
+        problem = Problem(side=side, frames=8, device="cuda", **change)
+        name = f"gpu-compiled-{describe_problem(problem)}"
+        yield Row(name, "", problem, COMPILED_BF16, rounds=12, families=("compiled",))
 
 
 def _full() -> Iterator[Row]:

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
+from sam2_video.model.compilation import Compiled
 from sam2_video.model.recompute import Recomputed
 
 Device = Literal["cpu", "cuda"]
@@ -50,6 +51,7 @@ class Way:
     cache: bool = False
     activation_checkpointing: Recomputed = "none"
     objects_at_once: int | None = None
+    compile: Compiled = "off"
     without: str | None = None
 
 

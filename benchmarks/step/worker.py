@@ -18,6 +18,7 @@ from benchmarks.step.flops import counted, measure_matmul
 from benchmarks.step.settings import Problem, Way
 from benchmarks.step.timeline import Timeline, timeline_on, watch
 from benchmarks.turns import Answer, say, serve
+from sam2_video.model.compilation import compile_parts
 from sam2_video.training.out_of_memory import is_out_of_memory
 
 LEFT_FREE = 0.95
@@ -26,9 +27,9 @@ killed, nor is anybody else."""
 
 
 def prepare(task: Answer) -> tuple[Answer, Callable[[Answer], Answer]]:
-    """Load a contestant and let it take a step that does not count.
+    """Load a contestant and let it take a step that does not count, and one more if compiled.
 
-    In that step operations are counted. What is loaded is measured before it, peaks after it.
+    In the first operations are counted. What is loaded is measured before it, peaks after both.
     """
     problem, way = Problem.read(task["problem"]), Way(**task["way"])
     device = torch.device(problem.device)
@@ -54,6 +55,8 @@ def prepare(task: Answer) -> tuple[Answer, Callable[[Answer], Answer]]:
         "loss": loss.item(),
         "gradient_norm": norm.item(),
     }
+    if way.compile != "off":
+        found["compiled"] = _compile(contestant, way, device)
     forget(device)
     timeline = timeline_on(device)
     _keep.enter_context(watch(timeline, contestant.places))
@@ -85,6 +88,15 @@ def _take_step(
     if device.type == "cuda":
         found["reserved_gb"] = torch.cuda.max_memory_reserved() / 1e9
     return found
+
+
+def _compile(contestant: Contestant, way: Way, device: torch.device) -> dict[str, Any]:
+    """Take a step that compiles; not the first one, because nothing within a graph is counted."""
+    compiler = compile_parts(contestant.network, way.compile, device)
+    if compiler is None:
+        raise ValueError(f"compile: {way.compile} compiles nothing on {device}")
+    contestant.step(Timeline())
+    return compiler.summary()
 
 
 def _wait(device: torch.device) -> None:

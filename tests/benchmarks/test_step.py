@@ -145,6 +145,9 @@ def test_rows_have_names_of_their_own_and_are_found_by_name_and_family():
     assert all(choose_rows([family]) for family in FAMILIES)
     assert [row.name for row in choose_rows(["cpu-512", "quick"])] == ["quick", "cpu-512"]
     assert len(choose_rows(["cpu-*"])) > 3
+    compiled = choose_rows(["compiled"])
+    assert compiled == choose_rows(["gpu-compiled-*"])
+    assert {way.compile for row in compiled for way in row.ways.values()} == {"off", "auto", "max"}
     with pytest.raises(ValueError, match="cpu-513"):
         choose_rows(["cpu-513"])
 
@@ -169,6 +172,12 @@ def test_a_way_that_does_not_fit_is_recorded_with_the_reason(tmp_path):
     result = measure_row(Row("large", "", problem, {"ours": Way("ours")}), folder=tmp_path)
     assert "out of memory" in result["failed"]["ours"]
     assert result["medians"] == {}
+
+
+def test_a_way_of_which_nothing_is_compiled_is_no_compiled_way(tmp_path):
+    row = Row("one", "", MASK, {"ours": Way("ours", compile="auto")})
+    result = measure_row(row, folder=tmp_path)
+    assert "auto compiles nothing on cpu" in result["failed"]["ours"]
 
 
 def test_a_process_that_ends_says_why():
