@@ -3,6 +3,7 @@
 import pytest
 import torch
 from torch import nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from sam2_video.model import attention, memory_attention
 from sam2_video.model.adapters import add_adapters
@@ -167,3 +168,18 @@ def test_dropout_draws_what_transformers_own_forward_draws():
     torch.manual_seed(0)
     expected = theirs(model, features, memory, positions)
     assert relative(found, expected) < 1e-6
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA")
+@pytest.mark.parametrize("width", [256, 64])
+def test_half_precision_on_a_gpu_is_for_the_flash_kernel(width):
+    shape = (2, 40, width)
+    inputs = [torch.randn(shape, device="cuda", dtype=torch.bfloat16) for _ in range(3)]
+    inputs = [one.requires_grad_() for one in inputs]
+    # raises where the kernel refuses what it is given
+    with sdpa_kernel(SDPBackend.FLASH_ATTENTION):
+        found = attend(*inputs)
+        found.sum().backward()
+    exact = formula(*(one.detach().double() for one in inputs))
+    assert relative(found.double(), exact) < 1e-2
