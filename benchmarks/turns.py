@@ -6,7 +6,6 @@ every answer is one line of JSON behind a mark, for libraries print what they li
 """
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -34,8 +33,6 @@ class Worker:
             stdout=subprocess.PIPE,
             stderr=self._errors,
             text=True,
-            # threads that wait awake would take the other process' cores
-            env=os.environ | {"OMP_WAIT_POLICY": "PASSIVE"},
         )
         try:
             self.prepared = self.ask(task)

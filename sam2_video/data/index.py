@@ -124,6 +124,8 @@ def load_index(path: Path) -> dict[str, Known]:
         # opened here: of a damaged file numpy's own handle would stay open
         with path.open("rb") as raw, np.load(raw, allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
+        if not all(isinstance(value, np.ndarray) for value in arrays.values()):
+            raise ValueError("a part that is no array")
         if int(arrays["version"]) != VERSION:
             return {}
         return _unpack(arrays)

@@ -1,16 +1,22 @@
-"""Attention of one head whose values are narrower than its keys: memory has 64 channels, not 256.
+"""Attention of one head in blocks of queries, with values of any width: memory has 64 channels.
 
-PyTorch's fused CPU kernel wants keys and values of one width. This one takes blocks of queries, so
-that neither pass holds more than a block of the attention matrix, and computes that block again in
-the backward pass in place of keeping it.
+PyTorch's fused CPU kernel wants keys and values of one width, and in bfloat16 makes little of what
+the processor can do. Here a block is two products of matrices and a softmax. Of a large attention
+matrix neither pass holds more than a block, and the backward pass computes it again.
 """
+
+from collections.abc import Iterator
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-BLOCK = 128
-"""Queries at once: their scores against 4,096 keys take 2 MB, about a core's second-level cache."""
+KEPT_BYTES = 4 * 2**20
+"""An object's attention matrix, up to which it is kept: backward then takes half the time."""
+BLOCK_BYTES = 8 * 2**20
+"""Of the attention matrix at once, at most; smaller products are slower."""
+SMALL_BYTES = 2**18
+"""What is computed together of a batch whose matrices are small."""
 
 
 def attend(queries: Tensor, keys: Tensor, values: Tensor, dropout: float = 0.0) -> Tensor:
@@ -22,8 +28,13 @@ def attend(queries: Tensor, keys: Tensor, values: Tensor, dropout: float = 0.0) 
         values: [batch, keys, value_channels].
         dropout: of the attention matrix.
     """
-    if dropout == 0 and has_narrow_kernel(queries) and values.shape[-1] < keys.shape[-1]:
-        return _attend_in_blocks(queries, keys, values)
+    if dropout == 0 and has_narrow_kernel(queries):
+        if queries.shape[1] * keys.shape[1] * queries.element_size() <= KEPT_BYTES:
+            scaled = queries * queries.shape[-1] ** -0.5
+            scores = _product(scaled, keys.transpose(1, 2))
+            return _product(scores.softmax(-1), values)
+        if values.shape[-1] < keys.shape[-1] or queries.dtype == torch.bfloat16:
+            return _attend_in_blocks(queries, keys, values)
     # PyTorch's fused kernels are for several heads, and take the last axis as it lies in memory
     attended = F.scaled_dot_product_attention(
         queries.unsqueeze(1), keys.unsqueeze(1), values.unsqueeze(1), dropout_p=dropout
@@ -39,23 +50,54 @@ def has_narrow_kernel(tensor: Tensor) -> bool:
     on data-centre cards, takes narrower ones only forward. What is left are the memory-efficient
     kernel and flex attention. `benchmarks/attention.py` measures them; until then flash it is.
     """
-    return tensor.device.type == "cpu" and tensor.dtype in (torch.float32, torch.float64)
+    return tensor.device.type == "cpu" and tensor.dtype in _DTYPES
+
+
+_DTYPES = (torch.float32, torch.float64, torch.bfloat16)
 
 
 @torch.library.custom_op("sam2_video::attend_in_blocks", mutates_args=())
 def _attend_in_blocks(queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
     attended = queries.new_empty(*queries.shape[:2], values.shape[-1])
     scaled = queries * queries.shape[-1] ** -0.5
-    for one, query, key, value in zip(attended, scaled, keys, values, strict=True):
-        for rows, block in zip(one.split(BLOCK), query.split(BLOCK), strict=True):
-            torch.mm(_weights(block, key), value, out=rows)
+    for part, rows in _blocks(queries, keys):
+        weights = _weights(scaled[part, rows], keys[part])
+        attended[part, rows] = _product(weights, values[part])
     return attended
+
+
+def _blocks(queries: Tensor, keys: Tensor) -> Iterator[tuple[slice, slice]]:
+    """Yield which of the batch, and which of their queries, are computed at once."""
+    batch, count = queries.shape[:2]
+    whole = count * keys.shape[1] * keys.element_size()
+    several = max(SMALL_BYTES // max(whole, 1), 1)
+    # blocks of one size: the last one is not a remainder
+    size = -(-count // max(-(-whole // BLOCK_BYTES), 1))
+    for row in range(0, batch, several):
+        for start in range(0, count, size):
+            yield slice(row, row + several), slice(start, start + size)
 
 
 def _weights(queries: Tensor, keys: Tensor) -> Tensor:
     """Return one block of the attention matrix."""
-    scores = torch.mm(queries, keys.t())
+    scores = _product(queries, keys.transpose(1, 2))
     return torch.softmax(scores, dim=-1, out=scores)
+
+
+def _product(first: Tensor, second: Tensor) -> Tensor:
+    """Multiply matrices; of a batch of one in the kernel for one, which uses all cores."""
+    if len(first) == 1:
+        return torch.mm(first[0], second[0]).unsqueeze(0)
+    return torch.bmm(first, second)
+
+
+def _add_product(total: Tensor, first: Tensor, second: Tensor) -> None:
+    if total.dtype != first.dtype:
+        total.add_(_product(first, second))
+    elif len(first) == 1:
+        total[0].addmm_(first[0], second[0])
+    else:
+        total.baddbmm_(first, second)
 
 
 @_attend_in_blocks.register_fake
@@ -68,20 +110,21 @@ def _attend_in_blocks_backward(
     gradient: Tensor, queries: Tensor, keys: Tensor, values: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
     scale = queries.shape[-1] ** -0.5
+    scaled = queries * scale
     of_queries = torch.empty_like(queries, memory_format=torch.contiguous_format)
-    of_keys, of_values = torch.zeros_like(keys), torch.zeros_like(values)
-    for row in range(queries.shape[0]):
-        key, value = keys[row], values[row]
-        blocks = (tensor[row].split(BLOCK) for tensor in (gradient, queries * scale, of_queries))
-        for grad, query, of_query in zip(*blocks, strict=True):
-            weights = _weights(query, key)
-            of_values[row].addmm_(weights.t(), grad)
-            of_scores = torch._softmax_backward_data(
-                torch.mm(grad, value.t()), weights, -1, weights.dtype
-            )
-            torch.mm(of_scores, key, out=of_query)
-            of_keys[row].addmm_(of_scores.t(), query)
-    return of_queries.mul_(scale), of_keys, of_values
+    # sums over blocks lose nothing in half precision
+    wide = torch.promote_types(keys.dtype, torch.float32)
+    of_keys, of_values = (torch.zeros_like(x, dtype=wide) for x in (keys, values))
+    for part, rows in _blocks(queries, keys):
+        grad, query, key = gradient[part, rows], scaled[part, rows], keys[part]
+        weights = _weights(query, key)
+        _add_product(of_values[part], weights.transpose(1, 2), grad)
+        of_scores = torch._softmax_backward_data(
+            _product(grad, values[part].transpose(1, 2)), weights, -1, weights.dtype
+        )
+        of_queries[part, rows] = _product(of_scores, key)
+        _add_product(of_keys[part], of_scores.transpose(1, 2), query)
+    return of_queries.mul_(scale), of_keys.to(keys.dtype), of_values.to(values.dtype)
 
 
 @_attend_in_blocks_backward.register_fake

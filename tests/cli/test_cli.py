@@ -4,7 +4,7 @@ import shlex
 import subprocess
 import sys
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 
 import pytest
 
@@ -21,9 +21,13 @@ def trained(monkeypatch, tmp_path):
     """Stand in for training, in an empty folder with a folder of data; keep what it was given."""
     configs = []
     run = ModuleType("sam2_video.training.run")
-    run.__dict__["train"] = configs.append
+    result = SimpleNamespace(stopped_by=None)
+    run.__dict__["train"] = lambda config: configs.append(config) or result
     monkeypatch.setitem(sys.modules, "sam2_video.training", ModuleType("sam2_video.training"))
     monkeypatch.setitem(sys.modules, "sam2_video.training.run", run)
+    stopping = ModuleType("sam2_video.training.stopping")
+    stopping.__dict__["SIGNALLED"] = 128
+    monkeypatch.setitem(sys.modules, "sam2_video.training.stopping", stopping)
     monkeypatch.chdir(tmp_path)
     Path("videos").mkdir()
     return configs

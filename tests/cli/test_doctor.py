@@ -10,7 +10,17 @@ from sam2_video.cli import main
 from sam2_video.diagnosis import report
 from sam2_video.diagnosis.machine import look_at_machine
 
-SMALL = "model:\n  config_path: micro\ndataset:\n  image_size: [64, 64]\n  video_clip_length: 2\n"
+SMALL = """
+model:
+  config_path: micro
+dataset:
+  image_size: [64, 64]
+  video_clip_length: 2
+  max_objects: 2
+prompts:
+  conditioning_frames: 1
+  corrected_frames: 0
+"""
 
 
 @pytest.fixture(autouse=True)

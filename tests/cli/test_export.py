@@ -112,7 +112,7 @@ def write_part(path: Path, weights: Path) -> None:
 
 
 BAD_FILES = {
-    write_trap: "nothing in it was run (Unsupported global: GLOBAL",
+    write_trap: "nothing in it was run (it names __builtin__ getattr",
     write_bare_trap: "not a checkpoint that torch.save wrote",
     write_half: "or only a part of one",
     write_other_archive: "not a checkpoint of plain tensors",

@@ -7,7 +7,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from sam2_video.model import attention, memory_attention
 from sam2_video.model.adapters import add_adapters
-from sam2_video.model.attention import BLOCK, attend
+from sam2_video.model.attention import attend
 from sam2_video.model.heads import FrameFeatures
 from sam2_video.model.memory_attention import (
     attend_to_memory,
@@ -36,7 +36,21 @@ def relative(found, expected):
     return float((found - expected).detach().norm() / expected.detach().norm())
 
 
-@pytest.mark.parametrize("num_queries", [1, BLOCK - 1, BLOCK, 2 * BLOCK + 3])
+@pytest.fixture(params=["kept", "together", "whole", "blocks"])
+def way(request, monkeypatch):
+    """Let attention matrices be kept, or computed in one of the ways in which blocks are cut."""
+    if request.param == "kept":
+        return
+    monkeypatch.setattr(attention, "KEPT_BYTES", 0)
+    if request.param != "together":
+        monkeypatch.setattr(attention, "SMALL_BYTES", 0)
+    if request.param == "blocks":
+        # two queries of 37 keys in double precision
+        monkeypatch.setattr(attention, "BLOCK_BYTES", 2 * 37 * 8)
+
+
+@pytest.mark.usefixtures("way")
+@pytest.mark.parametrize("num_queries", [1, 2, 7])
 def test_narrow_values_are_attended_as_the_formula_says(num_queries):
     inputs = draw(2, num_queries, 16), draw(2, 37, 16, seed=1), draw(2, 37, 4, seed=2)
     found, expected = attend(*inputs), formula(*inputs)
@@ -51,12 +65,33 @@ def test_narrow_values_are_attended_as_the_formula_says(num_queries):
         torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-12)
 
 
+@pytest.mark.usefixtures("way")
+def test_half_precision_rounds_as_much_as_the_formula_in_half_precision():
+    exact = draw(2, 64, 16), draw(2, 37, 16, seed=1), draw(2, 37, 16, seed=2)
+    half = [x.detach().bfloat16().requires_grad_() for x in exact]
+    gradient = draw(2, 64, 16, seed=3).detach()
+
+    def errors(function):
+        said = function(*half)
+        assert said.dtype == torch.bfloat16
+        found = said, *torch.autograd.grad(said, half, gradient.bfloat16())
+        return [relative(*pair) for pair in zip(found, expected, strict=True)]
+
+    right = formula(*exact)
+    expected = right, *torch.autograd.grad(right, exact, gradient)
+    for ours, plain in zip(errors(attend), errors(formula), strict=True):
+        assert ours <= 1.2 * plain
+        assert plain < 0.02
+
+
+@pytest.mark.usefixtures("way")
 def test_huge_scores_do_not_overflow():
     queries, keys, values = (draw(1, 3, n, dtype=torch.float32) for n in (8, 8, 2))
     found = attend(queries * 1e6, keys * 1e6, values)
     assert torch.isfinite(found).all()
 
 
+@pytest.mark.usefixtures("way")
 def test_queries_may_be_shared_without_a_copy():
     queries, keys, values = draw(1, 5, 8), draw(3, 6, 8, seed=1), draw(3, 6, 2, seed=2)
     found = attend(queries.expand(3, -1, -1), keys, values)

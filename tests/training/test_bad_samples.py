@@ -63,7 +63,7 @@ def test_a_run_stops_at_a_file_that_breaks_and_names_it(
     at_call(monkeypatch, "training_step", BREAK_AT, break_all)
     with pytest.raises(BadSampleError) as told:
         run(tmp_path / "run", **CLIPS, **own, dataset__num_workers=workers)
-    assert "damaged or truncated" in str(told.value)
+    assert "damaged, truncated" in str(told.value)
     assert str(tmp_path / "data/videos") in str(told.value)
     assert "--dataset.on-bad-sample skip" in str(told.value)
     assert "Traceback" not in str(told.value)

@@ -1,6 +1,7 @@
 """Two processes train as one process on the joined batch, stop together and fail together."""
 
 import os
+import signal
 import subprocess
 import sys
 
@@ -87,7 +88,7 @@ def test_two_processes_are_one_with_a_batch_twice_as_large(configure, run, confi
 
     # the signal reaches the main process alone
     stopped = launch(tmp_path, f"signal 0 {BATCHES + 2}", "--config", config_path)
-    assert stopped.returncode == 0, stopped.stderr
+    assert stopped.returncode == 128 + signal.SIGTERM, stopped.stderr
     assert f"stopped at step {BATCHES + 2}" in stopped.stderr
     assert "Warning" not in stopped.stderr
     run(tmp_path / "run", resume=str(tmp_path / "run"), **joined)

@@ -32,11 +32,12 @@ class SmallMemory:
         self.tracked = []
         original = objective._track
 
-        def track(object_clip, *args):
-            self.tracked.append(len(object_clip))
-            if len(object_clip) > most and len(self.tracked) > steps:
+        def track(device_of, model, features, lesson, group, part, *args):
+            num_objects = part.end - part.first
+            self.tracked.append(num_objects)
+            if num_objects > most and len(self.tracked) > steps:
                 raise error("CUDA out of memory. Tried to allocate 20.00 MiB\nof 8 GiB")
-            return original(object_clip, *args)
+            return original(device_of, model, features, lesson, group, part, *args)
 
         monkeypatch.setattr(objective, "_track", track)
 

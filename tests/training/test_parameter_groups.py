@@ -43,6 +43,7 @@ def test_without_names_there_are_two_groups_and_adamw_does_what_it_always_did(ne
             {"params": [p for p in twins if p.ndim <= 1], "weight_decay": 0.0},
         ],
         lr=1e-3,
+        fused=True,
     )
     generator = torch.Generator().manual_seed(0)
     for step in range(3):

@@ -55,6 +55,7 @@ def test_a_run_leaves_what_it_promises(trained, data):
         "checkpoints/epoch_000.ckpt",
         "checkpoints/epoch_001.ckpt",
         "checkpoints/last.ckpt",
+        "checkpoints/previous.ckpt",
         "metrics.csv",
         "report.html",
         "scores_best.json",
@@ -146,6 +147,7 @@ def test_few_checkpoints_are_kept_and_the_last_state_always(run, tmp_path):
         "best_model.yaml",
         "epoch_003.ckpt",
         "last.ckpt",
+        "previous.ckpt",
     ]
     assert torch.load(folder / "last.ckpt", weights_only=True)["global_step"] == 20
     # validated every second epoch, and once more at the end

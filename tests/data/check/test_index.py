@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import zipfile
 from multiprocessing import get_context
 
 import numpy as np
@@ -105,6 +106,18 @@ def test_an_index_whose_parts_contradict_each_other_is_damaged(data, check, cach
         arrays = dict(file)
     arrays["shown"] = arrays["shown"] + 100
     np.savez(path, **arrays)
+    assert load_index(path) == {}
+
+
+def test_an_index_with_a_part_that_is_no_array_is_damaged(data, check, cache):
+    check(data)
+    (path,) = cache.iterdir()
+    with np.load(path) as file:
+        arrays = dict(file)
+    rest = arrays.pop("rest")
+    np.savez(path, **arrays)
+    with zipfile.ZipFile(path, "a") as file:
+        file.writestr("rest", rest.tobytes())
     assert load_index(path) == {}
 
 
