@@ -5,7 +5,7 @@ from pathlib import Path
 
 import torch
 
-from fuzz.harness import Target, fuzz
+from fuzz.harness import Target, fuzz, read_each
 from fuzz.mutators import mutate_zip
 from sam2_video.model.checkpoint import read_weights
 from sam2_video.model.detect import detect_architecture
@@ -46,15 +46,11 @@ def _seeds():
 
 
 def _read(path):
-    for read in (
+    read_each(
+        path,
         lambda: detect_architecture(read_weights(str(path))),
         lambda: read_resume(str(path)),
-    ):
-        try:
-            read()
-        except (ValueError, OSError) as error:
-            if path.name not in str(error):
-                raise
+    )
 
 
 if __name__ == "__main__":

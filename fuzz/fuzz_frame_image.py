@@ -1,7 +1,7 @@
 """Frames as JPEG, PNG, WebP, BMP and TIFF."""
 
 from fuzz.data import SIDE, picture
-from fuzz.harness import Target, fuzz
+from fuzz.harness import Target, fuzz, read_each
 from fuzz.mutators import mutate_png
 from sam2_video.data.facts import _look_at_image
 from sam2_video.data.frames import read_rgb, read_size
@@ -19,17 +19,13 @@ def _seeds():
 
 
 def _read(path):
-    for read in (
+    read_each(
+        path,
         lambda: read_size(path),
         lambda: read_rgb(path),
         lambda: read_rgb(path, (SIDE, SIDE), (2, 2)),
         lambda: _look_at_image(path, None),
-    ):
-        try:
-            read()
-        except (ValueError, OSError) as error:
-            if path.name not in str(error):
-                raise
+    )
 
 
 if __name__ == "__main__":

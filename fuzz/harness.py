@@ -33,6 +33,16 @@ class Target:
     mutator: Mutator | None = None
 
 
+def read_each(path: Path, *readers: Callable[[], object]) -> None:
+    """Let several readers have a file; each may refuse it, in a message that names it."""
+    for read in readers:
+        try:
+            read()
+        except (ValueError, OSError) as error:
+            if path.name not in str(error):
+                raise
+
+
 def fuzz(name: str, target: Target) -> None:
     """Fuzz until libFuzzer's own flags, which the command line holds, say stop."""
     state = Path(__file__).parent / "state" / name

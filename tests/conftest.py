@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
+from loguru import logger
 
 # how busy the machine is says nothing about the code
 settings.register_profile("busy", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -17,3 +18,12 @@ def shared_data() -> Path:
     if not path.is_dir():
         pytest.skip(f"the real annotated clips are not here ({path.name} beside the repository)")
     return path
+
+
+@pytest.fixture
+def said():
+    """Return the lines that the log gets during a test."""
+    lines = []
+    handler = logger.add(lambda line: lines.append(str(line)), format="{level}: {message}")
+    yield lines
+    logger.remove(handler)

@@ -3,7 +3,6 @@
 from pathlib import Path
 
 import pytest
-from loguru import logger
 
 from sam2_video.configuration import load_config
 from sam2_video.data.synthetic import write_dataset
@@ -35,12 +34,3 @@ def configure(data, tmp_path):
         return load_config(None, SMALL | paths | given)
 
     return make
-
-
-@pytest.fixture
-def said():
-    """Return the lines that the log gets during a test."""
-    lines = []
-    handler = logger.add(lambda line: lines.append(str(line)), format="{level}: {message}")
-    yield lines
-    logger.remove(handler)

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from loguru import logger
 
 from sam2_video.feature_cache import (
     Encoder,
@@ -64,14 +63,6 @@ def run(folder, counted=None, wanted=None, **settings):
     counted = counted or Counted()
     filled = fill(folder, wanted or make_wanted(), LAYOUT, [Encoder(CPU, counted)], **settings)
     return filled, counted
-
-
-@pytest.fixture
-def said():
-    lines = []
-    handler = logger.add(lambda line: lines.append(str(line)), format="{level}: {message}")
-    yield lines
-    logger.remove(handler)
 
 
 def test_each_frame_is_encoded_once_and_in_its_place(tmp_path):

@@ -5,7 +5,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from loguru import logger
 
 from sam2_video import SAM2Model
 from sam2_video.configuration import load_config
@@ -118,12 +117,3 @@ def measured(output_dir, *, prefixes=("train/", "val", "lr", "grad")):
         {name: row[name] for name in row if name in ("step", "epoch") or name.startswith(prefixes)}
         for row in rows
     ]
-
-
-@pytest.fixture
-def said():
-    """Return the lines that the log gets during a test."""
-    lines = []
-    handler = logger.add(lambda line: lines.append(str(line)), format="{level}: {message}")
-    yield lines
-    logger.remove(handler)
