@@ -6,6 +6,8 @@ import pytest
 from hypothesis import HealthCheck, settings
 from loguru import logger
 
+from tests.disks import mounted
+
 # how busy the machine is says nothing about the code
 settings.register_profile("busy", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("busy")
@@ -27,3 +29,10 @@ def said():
     handler = logger.add(lambda line: lines.append(str(line)), format="{level}: {message}")
     yield lines
     logger.remove(handler)
+
+
+@pytest.fixture
+def disk(tmp_path):
+    """Return the folder of a mounted disk of 80 MB, see `tests.disks`."""
+    with mounted(tmp_path / "disk") as path:
+        yield path

@@ -270,5 +270,6 @@ def _finish(
         records.pictures.finish(tuner.trainer, records.table.rows)
     # before the report, which tells the log's warnings
     messages.conclude(result)
-    with without_harm(folder.REPORT):
+    told = set() if records.pictures is None else records.pictures.told
+    with without_harm(folder.REPORT, told):
         logger.info(f"report: {write_report(result.output_dir)}")

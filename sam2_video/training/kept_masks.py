@@ -15,6 +15,8 @@ from torch import Tensor
 
 from sam2_video.data.video import Video
 from sam2_video.evaluation import VideoScore
+from sam2_video.files import whole
+from sam2_video.model.writing import save_tensors
 
 LARGEST = (360, 480)
 """Height and width at which masks are kept: that of pictures, not of scores."""
@@ -87,8 +89,6 @@ def unpack(kept: KeptMasks) -> dict[int, Bool[Tensor, "objects height width"]]:
 
 def save_kept(path: Path, kept: Mapping[str, KeptMasks]) -> None:
     """Write kept masks by video, whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f"{path.name}.part")
     content = {
         video_id: {
             "frames": masks.frames,
@@ -99,11 +99,8 @@ def save_kept(path: Path, kept: Mapping[str, KeptMasks]) -> None:
         }
         for video_id, masks in kept.items()
     }
-    try:
-        torch.save(content, part)
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
+    with whole(path) as part:
+        save_tensors(content, part)
 
 
 def load_kept(path: Path) -> dict[str, KeptMasks]:

@@ -1,5 +1,6 @@
 """Where the pictures of a run go: files in its folder, TensorBoard, and W&B when it is there."""
 
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,12 +19,21 @@ WIDEST_LOGGED = 1400
 
 
 @contextmanager
-def without_harm(what: str) -> Iterator[None]:
-    """Let a run go on where a picture cannot be written, or its frames be read, and say so."""
+def without_harm(what: str, told: set[str]) -> Iterator[None]:
+    """Let a run go on where a picture cannot be written, or its frames be read, and say so.
+
+    Args:
+        what: cannot be made then.
+        told: what was wrong before, which is not said again: a full disk stays full for epochs.
+    """
     try:
         yield
     except OSError as error:
-        logger.warning(f"pictures: {what} cannot be made ({error}); the run goes on without")
+        # what the system says: the names of files and the room on the disk are others each time
+        reason = str(error) if error.errno is None else os.strerror(error.errno)
+        level = "DEBUG" if reason in told else "WARNING"
+        told.add(reason)
+        logger.log(level, f"pictures: {what} cannot be made ({error}); the run goes on without")
 
 
 def save_picture(path: Path, picture: UInt8[np.ndarray, "height width 3"]) -> None:

@@ -5,6 +5,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from jaxtyping import UInt8
 from lightning.pytorch import Callback, LightningModule, Trainer
 
 from sam2_video.config import PromptConfig
@@ -74,9 +76,14 @@ class Pictures(Callback):
         self._now_step = 0
         self._zero_shot = load_kept(self.folder / ZERO_SHOT) if is_resumed else {}
         self._best = load_kept(self.folder / BEST) if is_resumed else {}
+        self.told: set[str] = set()
 
     def draw_data(self, image_size: tuple[int, int]) -> None:
         """Draw what the data set holds; the main process calls this at the start."""
+        with without_harm("the summary of the data", self.told):
+            save_picture(self.folder / "data.png", self._draw_data(image_size))
+
+    def _draw_data(self, image_size: tuple[int, int]) -> UInt8[np.ndarray, "height width 3"]:
         videos = list(self.train_videos.values())
         chosen = [look_at(v, image_size) for v in choose_videos(videos, MOST_TRAINING)]
         if self.videos:
@@ -87,9 +94,7 @@ class Pictures(Callback):
             f"{len(videos)} training videos of {sum(v.num_frames for v in videos):,} frames, "
             f"{len(self.videos)} validation videos; {len(chosen)} of them are shown"
         )
-        picture = draw_data_summary(chosen, title, image_size)
-        with without_harm("the summary of the data"):
-            save_picture(self.folder / "data.png", picture)
+        return draw_data_summary(chosen, title, image_size)
 
     def on_train_batch_start(
         self, trainer: Trainer, pl_module: LightningModule, batch: ClipBatch, batch_idx: int
@@ -100,7 +105,7 @@ class Pictures(Callback):
         assert isinstance(pl_module, MemoryTuner)
         title = f"training clips of epoch {trainer.current_epoch + 1}, as the model sees them"
         name = "clips_first.png" if trainer.global_step == 0 else "clips_latest.png"
-        with without_harm("training clips"):
+        with without_harm("training clips", self.told):
             clips = show_clips(
                 batch,
                 pl_module.model.image_size,
@@ -149,7 +154,7 @@ class Pictures(Callback):
         self._now, self._now_step = joined, trainer.global_step
         if self._now_step == 0:
             self._zero_shot = joined
-        with without_harm("what later pictures need"):
+        with without_harm("what later pictures need", self.told):
             if self._now_step == 0:
                 save_kept(self.folder / ZERO_SHOT, joined)
             if is_best:
@@ -173,15 +178,16 @@ class Pictures(Callback):
         if any(fading.values()):
             pictures["fading"] = draw_fading(fading)
         for name, picture in pictures.items():
-            log_picture(trainer.loggers, name, picture, step)
-            with without_harm(f"the picture of {name}"):
+            with without_harm(f"the picture of {name}", self.told):
+                log_picture(trainer.loggers, name, picture, step)
                 save_picture(self.folder / f"{name}.png", picture)
         has_improved = bool(self.best.best_step) and bool(self._best)
         now = self._best if has_improved else self._now
         if now:
             step = self.best.best_step if has_improved else self._now_step
             self._draw_videos(trainer, f"step {step}", now, has_movies=True)
-        end_pictures(trainer.loggers)
+        with without_harm("the pictures of TensorBoard", self.told):
+            end_pictures(trainer.loggers)
 
     def _draw_videos(
         self,
@@ -196,7 +202,7 @@ class Pictures(Callback):
             shown = {name: masks for name, masks in kept.items() if masks is not None}
             name = f"validation_{place}"
             video = self.videos[video_id]
-            with without_harm(f"video {video_id}"):
+            with without_harm(f"video {video_id}", self.told):
                 picture = draw_strip(place, video, shown, self.prompts)
                 log_picture(trainer.loggers, name, picture, trainer.global_step)
                 save_picture(self.folder / f"{name}.png", picture)

@@ -31,7 +31,7 @@ def show_clips(
     The frames of clips that were encoded beforehand are read from their videos.
 
     Raises:
-        OSError: they are no longer there.
+        OSError: they cannot be read.
     """
     count = min(MOST_CLIPS, batch.num_clips)
     num_objects = sum(len(source.object_ids) for source in batch.sources[:count])
@@ -81,7 +81,10 @@ def _read(
     clips = []
     for source in batch.sources[:count]:
         video = videos[source.video_id]
-        frames = [video.read_frame(video.frame_names.index(name)) for name in source.frame_names]
+        try:
+            frames = [video.read_frame(video.frame_names.index(n)) for n in source.frame_names]
+        except ValueError as error:  # damaged, and no image is needed for training
+            raise OSError(str(error)) from error
         frames += frames[-1:] * (batch.num_frames - len(frames))
         clips.append(torch.stack(frames))
     return tuple(clips)

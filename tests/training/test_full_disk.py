@@ -1,38 +1,11 @@
 """A disk that fills up in a run: it says what is full, leaves no half file, and goes on later."""
 
-import os
-import subprocess
-
 import pytest
 import torch
 
 from sam2_video.training.state_file import find_fault
+from tests.disks import fill, make_read_only
 from tests.training.conftest import at_call, measured, network_of
-
-pytestmark = pytest.mark.skipif(
-    not hasattr(os, "geteuid") or os.geteuid() != 0, reason="only root may mount a small disk"
-)
-
-
-def mount(disk, options):
-    subprocess.run(["mount", "-t", "tmpfs", "-o", options, "none", disk], check=True)
-
-
-@pytest.fixture
-def disk(tmp_path):
-    path = tmp_path / "disk"
-    path.mkdir()
-    mount(path, "size=80m")
-    yield path
-    subprocess.run(["umount", "-l", path], check=True)
-
-
-def fill(disk, room):
-    """Leave this many bytes free."""
-    free = os.statvfs(disk)
-    size = free.f_bavail * free.f_frsize - room
-    with (disk / "filler").open("wb") as file:
-        os.posix_fallocate(file.fileno(), 0, size)
 
 
 def assert_whole(output_dir):
@@ -75,6 +48,6 @@ def test_a_full_disk_is_told_and_the_run_goes_on_after_room_is_made(
 
 
 def test_a_folder_that_is_read_only_is_told(run, disk):
-    subprocess.run(["mount", "-o", "remount,ro", disk], check=True)
+    make_read_only(disk)
     with pytest.raises((ValueError, OSError), match="Read-only file system"):
         run(disk / "run")

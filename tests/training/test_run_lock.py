@@ -3,18 +3,14 @@
 import os
 import shutil
 import signal
-import subprocess
 import sys
 import time
 
 import pytest
 
 from sam2_video.training.run_lock import LOCK, FolderGoneError, RunLock
+from tests.disks import take_away
 from tests.training.conftest import at_call
-
-needs_mounts = pytest.mark.skipif(
-    not hasattr(os, "geteuid") or os.geteuid() != 0, reason="only root may mount a file system"
-)
 
 
 @pytest.fixture
@@ -53,19 +49,8 @@ def test_a_run_whose_folder_is_deleted_stops_and_writes_nothing_more(run, tmp_pa
     assert not output_dir.exists()
 
 
-@needs_mounts
-def test_a_run_whose_disk_vanishes_writes_nothing_below_it(run, tmp_path, monkeypatch):
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64m", "none", disk], check=True)
-
-    def vanish():
-        subprocess.run(["umount", "-l", disk], check=True)
-
-    try:
-        at_call(monkeypatch, "training_step", 5, vanish)
-        with pytest.raises(FolderGoneError, match="no longer mounted"):
-            run(disk / "run")
-    finally:
-        subprocess.run(["umount", "-l", disk], check=False, capture_output=True)
+def test_a_run_whose_disk_vanishes_writes_nothing_below_it(run, disk, monkeypatch):
+    at_call(monkeypatch, "training_step", 5, lambda: take_away(disk))
+    with pytest.raises(FolderGoneError, match="no longer mounted"):
+        run(disk / "run")
     assert list(disk.iterdir()) == []
