@@ -1,5 +1,7 @@
 """Which process encodes which video: locks that end with the process that holds them."""
 
+import errno
+import os
 import sys
 import zlib
 from pathlib import Path
@@ -20,7 +22,8 @@ class Claims:
 
     def __init__(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
-        self._file = (folder / LOCKS).open("ab")
+        self._path = folder / LOCKS
+        self._file = self._path.open("ab")
 
     def __enter__(self) -> "Claims":
         return self
@@ -34,7 +37,13 @@ class Claims:
         self._file.close()
 
     def take(self, name: str, *, is_waiting: bool) -> bool:
-        """Claim a name; return whether no other process has it, or wait until none has."""
+        """Claim a name; return whether no other process has it, or wait until none has.
+
+        Raises:
+            OSError: the folder is gone; made anew, it would lie elsewhere.
+        """
+        if not os.path.samestat(self._path.stat(), os.fstat(self._file.fileno())):
+            raise FileNotFoundError(errno.ENOENT, "another folder is in its place", str(self._path))
         if sys.platform != "win32":
             how = fcntl.LOCK_EX | (0 if is_waiting else fcntl.LOCK_NB)
             try:

@@ -4,6 +4,7 @@ import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from queue import SimpleQueue
@@ -82,7 +83,7 @@ def fill(
         are_rows_checked: Compare all checksums of what is there.
 
     Raises:
-        ValueError: it does not fit on the disk; names both sizes.
+        ValueError: it does not fit on the disk, or cannot be written there; says why.
     """
     started = time.monotonic()
     task = _Task(folder, layout, are_rows_checked)
@@ -90,7 +91,7 @@ def fill(
     count = FrameCount(sum(one.num_frames for one in lacking))
     if lacking:
         _check_room(folder, sum(one.num_frames for one in lacking) * layout.num_bytes)
-        with Claims(folder) as claims:
+        with _telling(folder), Claims(folder) as claims:
             busy = _encode_all(task, lacking, encoders, claims, count)
             # those that other processes have claimed, once they are done with them, or gone
             for one in busy:
@@ -189,6 +190,22 @@ def _encode_all(
         finally:
             executor.shutdown(cancel_futures=True)
     return [one for one, is_done in zip(lacking, done, strict=True) if not is_done]
+
+
+@contextmanager
+def _telling(folder: Path) -> Iterator[None]:
+    """Say which setting names a folder that cannot be written; other failures stay."""
+    try:
+        yield
+    except OSError as error:
+        path = Path(error.filename or ".")
+        if folder not in (path, *path.parents):
+            raise
+        raise ValueError(
+            f"dataset.feature_cache: cannot write {path} ({error.strerror}); make room, "
+            "bring the disk back, or name another folder. What is encoded is kept, and the next "
+            "start goes on from there"
+        ) from error
 
 
 def _check_room(folder: Path, num_bytes: int) -> None:

@@ -117,7 +117,8 @@ def write_rows(
 ) -> EncodedRows:
     """Write the frames of a video, whole or not at all."""
     checksums: list[int] = []
-    with whole(path) as part, part.open("wb") as file:
+    num_bytes = header_bytes(num_rows, layout) + num_rows * layout.num_bytes
+    with whole(path, num_bytes) as part, part.open("wb") as file:
         # what says that the rows are right is written when they are
         file.write(bytes(header_bytes(num_rows, layout)))
         for levels in chunks:

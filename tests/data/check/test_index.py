@@ -18,6 +18,7 @@ from sam2_video.data.index import Known, fingerprint, load_index, save_index
 from sam2_video.data.layout import open_dataset
 from sam2_video.masks import read_mask_areas
 from tests.data.check.conftest import NUM_FRAMES, found, write_frame, write_mask
+from tests.disks import fill, make_read_only
 
 
 @pytest.fixture
@@ -126,6 +127,26 @@ def test_without_a_folder_to_keep_it_in_the_check_goes_on(data, check, cache, lo
     cache.parent.write_text("a file where the folder should be")
     assert not check(data).has_errors
     assert any("the index cannot be kept" in line for line in log)
+
+
+@pytest.mark.parametrize("break_disk", [fill, make_read_only])
+def test_an_index_that_cannot_be_written_is_told_once_and_the_one_before_stays(
+    data, check, disk, monkeypatch, log, break_disk
+):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(disk))
+    first = check(data)
+    (path,) = (disk / "sam2_video" / "index").iterdir()
+    before = path.read_bytes()
+    break_disk(disk)
+    shutil.copytree(data / "JPEGImages" / "b", data / "JPEGImages" / "e")
+    shutil.copytree(data / "Annotations" / "b", data / "Annotations" / "e")
+    report = check(data)
+    assert [video.video for video in report.sets[0].videos] == list("abcde")
+    assert report.sets[0].videos[:4] == first.sets[0].videos
+    (told,) = [line for line in log if "index" in line and "cannot be kept" in line]
+    assert "No space left on device" in told or "Read-only file system" in told
+    assert list(path.parent.iterdir()) == [path]
+    assert path.read_bytes() == before
 
 
 AS_NOBODY = """
