@@ -133,7 +133,9 @@ class DatasetConfig:
         "another video in its place, counted and named",
     )
     max_bad_samples: int = setting(
-        10, "different faults that are skipped; one more, and the run stops", ge=0
+        10,
+        "different faults, in all processes, that are skipped; one more, and the run stops",
+        ge=0,
     )
     colour_palette: list[list[int]] | None = setting(
         None, "[[r, g, b], ...]: RGB masks are read as objects 1, 2, ... by these colours"

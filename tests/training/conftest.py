@@ -1,6 +1,7 @@
 """A small generated data set and a configuration that trains on it in a second."""
 
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,7 @@ import torch
 
 from sam2_video import SAM2Model
 from sam2_video.configuration import load_config
+from sam2_video.data.datamodule import ClipDataModule
 from sam2_video.data.synthetic import write_dataset
 from sam2_video.files import read_numbers
 from sam2_video.training.run import train
@@ -38,6 +40,16 @@ def data(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("generated") / "data"
     write_dataset(folder, 3, num_videos=5, num_frames=6, size=(48, 64), num_objects=(1, 3))
     return folder
+
+
+@pytest.fixture
+def own(data, tmp_path):
+    """Return settings that lead to a copy of the data, which a test may damage."""
+    copied = shutil.copytree(data, tmp_path / "data")
+    return {
+        "dataset__data_path": str(copied / "videos"),
+        "dataset__masks_path": str(copied / "masks"),
+    }
 
 
 @pytest.fixture(scope="session")
@@ -79,6 +91,20 @@ def at_call(monkeypatch, method, number, action):
         return original(self, *args)
 
     monkeypatch.setattr(MemoryTuner, method, wrapped)
+
+
+def cut_off(frames):
+    """Damage the frames of a video but for the first, which tells its size when it is opened."""
+    for frame in sorted(frames.iterdir())[1:]:
+        frame.write_bytes(frame.read_bytes()[:200])
+
+
+def trained_videos(config):
+    """Return the folders of the videos that are trained on, in their order."""
+    module = ClipDataModule(config.dataset, config.seed)
+    module.setup()
+    assert config.dataset.data_path is not None
+    return [Path(config.dataset.data_path) / video.video_id for video in module.train_videos]
 
 
 def send(number):

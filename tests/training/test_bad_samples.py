@@ -13,7 +13,14 @@ from sam2_video.data.bad_samples import BadSampleError
 from sam2_video.training.run import train
 from sam2_video.training.skipped import TooManyBadSamplesError
 from sam2_video.training.trainer import MemoryTuner
-from tests.training.conftest import at_call, measured, network_of, send
+from tests.training.conftest import (
+    at_call,
+    cut_off,
+    measured,
+    network_of,
+    send,
+    trained_videos,
+)
 
 CLIPS = {"dataset__clips_per_video": 3, "trainer__max_epochs": 3}
 SKIP = CLIPS | {"dataset__on_bad_sample": "skip"}
@@ -21,43 +28,12 @@ BREAK_AT = 5
 """The clip before which files break, in the first of three epochs of 12."""
 
 
-@pytest.fixture
-def own(data, tmp_path):
-    """Return settings that lead to a copy of the data, which a test may damage."""
-    copied = shutil.copytree(data, tmp_path / "data")
-    return {
-        "dataset__data_path": str(copied / "videos"),
-        "dataset__masks_path": str(copied / "masks"),
-    }
-
-
-def folders(own):
-    return sorted(path for path in Path(own["dataset__data_path"]).iterdir() if path.is_dir())
-
-
-def cut_off(frames):
-    # the first frame tells the video's size when it is opened
-    for frame in sorted(frames.iterdir())[1:]:
-        frame.write_bytes(frame.read_bytes()[:200])
-
-
-def trained_videos(configure, own, tmp_path):
-    """Return the folders of the videos that are trained on."""
-    config = configure(tmp_path / "unused", **own)
-    from sam2_video.data.datamodule import ClipDataModule
-
-    module = ClipDataModule(config.dataset, config.seed)
-    module.setup()
-    names = {video.video_id for video in module.train_videos}
-    return [path for path in folders(own) if path.name in names]
-
-
 @pytest.mark.parametrize("workers", [0, 1])
 def test_a_run_stops_at_a_file_that_breaks_and_names_it(
     workers, run, configure, own, tmp_path, monkeypatch
 ):
     def break_all():
-        for frames in trained_videos(configure, own, tmp_path):
+        for frames in trained_videos(configure(tmp_path / "unused", **own)):
             cut_off(frames)
 
     at_call(monkeypatch, "training_step", BREAK_AT, break_all)
@@ -72,7 +48,7 @@ def test_a_run_stops_at_a_file_that_breaks_and_names_it(
 def test_skipped_clips_are_counted_named_and_the_same_after_a_resume(
     run, configure, own, tmp_path, monkeypatch, said
 ):
-    broken = trained_videos(configure, own, tmp_path)[0]
+    broken = trained_videos(configure(tmp_path / "unused", **own))[0]
     cut_off(broken)
     unbroken = run(tmp_path / "unbroken", **SKIP, **own)
     summary = json.loads((tmp_path / "unbroken/training_metrics.json").read_text())
@@ -95,7 +71,7 @@ def test_skipped_clips_are_counted_named_and_the_same_after_a_resume(
 
 
 def test_too_many_faults_stop_a_run_that_skips(run, configure, own, tmp_path):
-    cut_off(trained_videos(configure, own, tmp_path)[0])
+    cut_off(trained_videos(configure(tmp_path / "unused", **own))[0])
     with pytest.raises(TooManyBadSamplesError, match=r"more than dataset\.max_bad_samples: 0"):
         run(tmp_path / "run", **SKIP, **own, dataset__max_bad_samples=0)
 
