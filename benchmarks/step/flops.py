@@ -13,6 +13,7 @@ backward, what is computed again included; as PyTorch's counter does, with three
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from math import prod
 from typing import Any
 
@@ -30,11 +31,13 @@ def formulas() -> dict[Any, Callable[..., int]]:
         ValueError: an operation of ours has no formula; names it.
     """
     # registers the operations
-    import sam2_video.model.attention  # noqa: F401
+    import sam2_video.model.cpu_attention  # noqa: F401
 
     own = {
         "sam2_video::attend_in_blocks": _narrow_attention,
-        "sam2_video::attend_in_blocks_backward": _narrow_attention_backward,
+        "sam2_video::attend_in_blocks_backward": partial(_narrow_attention_backward, repeated=1),
+        "sam2_video::attend_and_keep": _narrow_attention,
+        "sam2_video::attend_and_keep_backward": partial(_narrow_attention_backward, repeated=0),
     }
     registered = {name.partition(".")[0] for name in torch._C._dispatch_get_all_op_names()}
     unknown = {name for name in registered if name.startswith("sam2_video::")} - own.keys()
@@ -110,12 +113,20 @@ def _fused_attention_backward(
     return sdpa_backward_flop_count(gradient, query, key, value)
 
 
-def _narrow_attention(queries: Shape, keys: Shape, values: Shape, **_rest: object) -> int:
+def _narrow_attention(
+    queries: Shape, keys: Shape, values: Shape, *_: object, **_rest: object
+) -> int:
     return 2 * prod(queries[:2]) * keys[1] * (keys[2] + values[2])
 
 
 def _narrow_attention_backward(
-    _gradient: Shape, queries: Shape, keys: Shape, values: Shape, **_rest: object
+    _gradient: Shape,
+    queries: Shape,
+    keys: Shape,
+    values: Shape,
+    *_: object,
+    repeated: int,
+    **_rest: object,
 ) -> int:
-    # scores a second time, and the gradients of queries and keys; of the weights and values
-    return 2 * prod(queries[:2]) * keys[1] * (3 * keys[2] + 2 * values[2])
+    # the gradients of queries and keys, and scores a second time; those of weights and values
+    return 2 * prod(queries[:2]) * keys[1] * ((2 + repeated) * keys[2] + 2 * values[2])

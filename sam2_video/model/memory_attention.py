@@ -8,7 +8,8 @@ only depends on the image, and for each layer what only depends on the memory:
   outcome, for softmax(Q K')(M W + b) = (softmax(Q K') M) W + b: its rows sum to one;
 - RoPE is a complex product with a table that is made once a size.
 
-Where dropout acts each object and each layer draws its own, and the plain order is kept.
+Where dropout acts, each object and each layer draws its own: from the first of its draws on objects
+differ, and the rows of an attention matrix have other sums, with which the bias is scaled.
 """
 
 from functools import lru_cache
@@ -17,6 +18,7 @@ import torch
 from einops import rearrange
 from jaxtyping import Complex, Float
 from torch import Tensor, nn
+from torch.nn import functional as F
 from transformers import Sam2VideoModel
 from transformers.models.sam2_video.modeling_sam2_video import (
     Sam2VideoMemoryAttention,
@@ -27,6 +29,7 @@ from transformers.models.sam2_video.modeling_sam2_video import (
 from sam2_video.model.attention import attend, has_narrow_kernel
 from sam2_video.model.compilation import compilable
 from sam2_video.model.heads import FrameFeatures
+from sam2_video.model.noise import drop
 from sam2_video.model.recompute import run_but_keep_attention
 
 POSITION_SCALE = 0.1
@@ -100,6 +103,7 @@ def _attend_with_tables(
             memory,
             rotation,
             key_rotation,
+            are_cheap_parts_kept,
         )
         is_shared = False
     return rearrange(module.layer_norm(state), "n (h w) c -> n c h w", h=height)
@@ -113,6 +117,7 @@ def _run_layer(
     memory: Tensor,
     rotation: Tensor,
     key_rotation: Tensor,
+    is_matrix_kept: bool,
 ) -> Tensor:
     """Return the state of each object; `keyed` is memory with its positions.
 
@@ -120,14 +125,16 @@ def _run_layer(
     """
     if shared is not None and is_noisy(layer):
         state, shared = shared.spread(state), None
-    state = state + layer.dropout1(_attend_to_self(layer, state, rotation))
+    state = state + drop(layer.dropout1, _attend_to_self(layer, state, rotation))
     query = rotate(layer.cross_attn_image.q_proj(layer.layer_norm2(state)), rotation)
     if shared is not None:
         state, query = shared.spread(state), shared.spread(query)
-    said = _attend_across(layer.cross_attn_image, query, keyed, memory, key_rotation)
-    state = state + layer.dropout2(said)
-    hidden = layer.dropout(layer.activation(layer.linear1(layer.layer_norm3(state))))
-    return state + layer.dropout3(layer.linear2(hidden))
+    said = _attend_across(
+        layer.cross_attn_image, query, keyed, memory, key_rotation, is_matrix_kept
+    )
+    state = state + drop(layer.dropout2, said)
+    hidden = drop(layer.dropout, layer.activation(layer.linear1(layer.layer_norm3(state))))
+    return state + drop(layer.dropout3, layer.linear2(hidden))
 
 
 def _attend_to_self(
@@ -149,13 +156,26 @@ def _attend_across(
     keyed: Tensor,
     memory: Tensor,
     key_rotation: Tensor,
+    is_matrix_kept: bool,
 ) -> Tensor:
     keys = rotate(attention.k_proj(keyed), key_rotation)
-    if not is_noisy(attention) and has_narrow_kernel(query):
-        attended = attention.v_proj(attend(query, keys, memory.to(query.dtype)))
+    dropout, values = _dropout(attention), memory.to(query.dtype)
+    if not has_narrow_kernel(query) or is_noisy(attention.v_proj):
+        attended = attend(query, keys, attention.v_proj(memory), dropout)
+    elif dropout == 0:
+        attended = attention.v_proj(attend(query, keys, values, is_matrix_kept=is_matrix_kept))
     else:
-        attended = attend(query, keys, attention.v_proj(memory), _dropout(attention))
+        attended = _project_dropped(
+            attention.v_proj, attend(query, keys, F.pad(values, (0, 1), value=1.0), dropout)
+        )
     return attention.o_proj(attended)
+
+
+def _project_dropped(projection: nn.Module, attended: Tensor) -> Tensor:
+    """Project what an attention matrix said of memory; the last channel is the sum of its rows."""
+    said, sums = attended[..., :-1], attended[..., -1:]
+    bias = projection(said.new_zeros(said.shape[-1]))
+    return projection(said) + (sums - 1) * bias
 
 
 def _dropout(attention: Sam2VideoRoPEAttention) -> float:

@@ -3,6 +3,7 @@
 import json
 from contextlib import ExitStack
 from dataclasses import replace
+from itertools import product
 from unittest.mock import patch
 
 import pytest
@@ -121,13 +122,9 @@ def test_operations_are_counted_once_for_each_gradient_of_a_depthwise_convolutio
 
 def test_operations_of_attention_are_counted_on_a_cpu(monkeypatch):
     query, key, value = (torch.randn(1, 40, width, requires_grad=True) for width in (32, 32, 8))
-    # in half precision kept where it is small, else computed again in blocks
+    # matrices are kept where they are small, else computed again in blocks
     half = [tensor.bfloat16() for tensor in (query, key, value)]
-    for inputs, kept_bytes, again in (
-        (half, 2**20, 0),
-        (half, 0, 32),
-        ((query, key, value), 0, 32),
-    ):
+    for inputs, (kept_bytes, again) in product((half, (query, key, value)), ((2**20, 0), (0, 32))):
         monkeypatch.setattr(attention, "KEPT_BYTES", kept_bytes)
         with counted() as count:
             said = attend(*inputs)

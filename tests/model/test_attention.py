@@ -4,17 +4,20 @@ import pytest
 import torch
 from torch import nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils._python_dispatch import TorchDispatchMode
 
-from sam2_video.model import attention, memory_attention
+from sam2_video.model import attention, cpu_attention, memory_attention
 from sam2_video.model.adapters import add_adapters
 from sam2_video.model.attention import attend
 from sam2_video.model.heads import FrameFeatures
 from sam2_video.model.memory_attention import (
+    _project_dropped,
     attend_to_memory,
     feature_positions,
     is_noisy,
     memory_positions,
 )
+from sam2_video.model.noise import scale_of_kept
 from sam2_video.model.sam2 import SAM2Model
 from tests.model.micro import micro_model
 
@@ -36,17 +39,21 @@ def relative(found, expected):
     return float((found - expected).detach().norm() / expected.detach().norm())
 
 
-@pytest.fixture(params=["kept", "together", "whole", "blocks"])
-def way(request, monkeypatch):
-    """Let attention matrices be kept, or computed in one of the ways in which blocks are cut."""
-    if request.param == "kept":
-        return
-    monkeypatch.setattr(attention, "KEPT_BYTES", 0)
+@pytest.fixture(params=["together", "whole", "blocks"])
+def cut(request, monkeypatch):
+    """Cut attention matrices into blocks in one of the ways."""
     if request.param != "together":
-        monkeypatch.setattr(attention, "SMALL_BYTES", 0)
+        monkeypatch.setattr(cpu_attention, "SMALL_BYTES", 0)
     if request.param == "blocks":
         # two queries of 37 keys in double precision
-        monkeypatch.setattr(attention, "BLOCK_BYTES", 2 * 37 * 8)
+        monkeypatch.setattr(cpu_attention, "BLOCK_BYTES", 2 * 37 * 8)
+
+
+@pytest.fixture(params=["kept", "again"])
+def way(request, cut, monkeypatch):
+    """Keep attention matrices, or compute them again."""
+    if request.param == "again":
+        monkeypatch.setattr(attention, "KEPT_BYTES", 0)
 
 
 @pytest.mark.usefixtures("way")
@@ -102,9 +109,77 @@ def test_queries_may_be_shared_without_a_copy():
     torch.testing.assert_close(ours, theirs, rtol=1e-9, atol=1e-9)
 
 
-def test_the_operator_is_what_pytorch_expects_of_one():
+def test_the_operators_are_what_pytorch_expects_of_them():
     inputs = draw(2, 5, 8), draw(2, 6, 8, seed=1), draw(2, 6, 2, seed=2)
-    torch.library.opcheck(attention._attend_in_blocks, inputs)
+    torch.library.opcheck(cpu_attention.attend_in_blocks, inputs)
+    torch.library.opcheck(cpu_attention.attend_and_keep, (*inputs, 0.0))
+
+
+@pytest.mark.usefixtures("cut")
+@pytest.mark.parametrize("dropout", [0.3, 1.0])
+def test_dropout_is_the_formula_with_a_mask(dropout):
+    inputs = draw(2, 7, 16), draw(2, 37, 16, seed=1), draw(2, 37, 4, seed=2)
+    torch.manual_seed(0)
+    found = attend(*inputs, dropout=dropout)
+    torch.manual_seed(0)
+    _, kept = cpu_attention.attend_and_keep(*inputs, dropout)
+    stays = kept.detach() > 0
+    assert stays.double().mean() == pytest.approx(1 - dropout, abs=0.05)
+    assert len(torch.unique(stays.flatten(0, 1), dim=0)) == (14 if dropout < 1 else 1)
+    queries, keys, values = inputs
+    weights = torch.softmax(queries @ keys.transpose(1, 2) * 16**-0.5, dim=-1)
+    torch.testing.assert_close(kept.abs(), weights, rtol=0, atol=1e-12)
+    expected = (weights * stays * scale_of_kept(dropout)) @ values
+    torch.testing.assert_close(found, expected, rtol=0, atol=1e-12)
+    gradient = draw(*found.shape, seed=3).detach()
+    pairs = zip(
+        torch.autograd.grad(found, inputs, gradient),
+        torch.autograd.grad(expected, inputs, gradient),
+        strict=True,
+    )
+    for ours, theirs in pairs:
+        torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("bias", [True, False])
+def test_values_projected_after_dropout_are_those_projected_before(bias):
+    memory, query = draw(2, 37, 4), draw(2, 7, 16, seed=1)
+    keys, projection = draw(2, 37, 16, seed=2), nn.Linear(4, 16, bias=bias).double()
+    torch.manual_seed(0)
+    attended = attend(query, keys, nn.functional.pad(memory, (0, 1), value=1.0), 0.3)
+    found = _project_dropped(projection, attended)
+    torch.manual_seed(0)
+    expected = attend(query, keys, projection(memory), 0.3)
+    torch.testing.assert_close(found, expected, rtol=0, atol=1e-12)
+
+
+def test_a_matrix_is_kept_where_that_was_asked_for_and_a_gradient_is_wanted():
+    inputs = draw(1, 5, 8), draw(1, 6, 8, seed=1), draw(1, 6, 2, seed=2)
+
+    def operation(**asked):
+        with Names() as seen:
+            attend(*inputs, **asked)
+        return seen.names & {"attend_and_keep", "attend_in_blocks"}
+
+    assert operation() == {"attend_and_keep"}
+    assert operation(is_matrix_kept=False) == {"attend_in_blocks"}
+    assert operation(is_matrix_kept=False, dropout=0.1) == {"attend_and_keep"}
+    with torch.no_grad():
+        assert operation() == {"attend_in_blocks"}
+    with attention.kernels_of("cuda"):
+        assert operation() == set()
+
+
+class Names(TorchDispatchMode):
+    """Collect the names of the operations that are called."""
+
+    def __init__(self):
+        super().__init__()
+        self.names = set()
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        self.names.add(func.__name__.partition(".")[0])
+        return func(*args, **(kwargs or {}))
 
 
 def theirs(model: SAM2Model, features: FrameFeatures, memory, positions):
@@ -194,7 +269,11 @@ def test_dropout_of_adapters_is_noise_too():
     assert not is_noisy(nn.Sequential(nn.Dropout(0.0)))
 
 
-def test_dropout_draws_what_transformers_own_forward_draws():
+def test_dropout_draws_what_transformers_own_forward_draws(monkeypatch):
+    # by PyTorch's draws, as on a GPU
+    for module in (attention, memory_attention):
+        monkeypatch.setattr(module, "has_narrow_kernel", lambda _: False)
+    monkeypatch.setattr(memory_attention, "drop", lambda module, tensor: module(tensor))
     model = SAM2Model.load(None, "micro", (16 * SIDE, 16 * SIDE), memory_attention_dropout=0.5)
     model.train()
     _, features, memory, positions = case(model, [0, 1])

@@ -1,0 +1,202 @@
+"""Attention of one head on a CPU, in blocks of queries, with values of any width, and dropout.
+
+A block is two products of matrices and a softmax. Either no attention matrix is kept, and the
+backward pass computes it again; or it is, and a product is saved. Dropout draws once, for a matrix
+that is kept: its weights are positive, and the sign of one that is dropped is turned.
+"""
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+
+from sam2_video.model.noise import draw_kept, scale_of_kept
+
+BLOCK_BYTES = 8 * 2**20
+"""Of the attention matrix at once, at most; smaller products are slower."""
+SMALL_BYTES = 2**18
+"""What is computed together of a batch whose matrices are small."""
+
+
+@torch.library.custom_op("sam2_video::attend_in_blocks", mutates_args=())
+def attend_in_blocks(queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
+    """Return softmax(queries keys' / sqrt(channels)) values, and keep no attention matrix."""
+    attended = queries.new_empty(*queries.shape[:2], values.shape[-1])
+    scaled = queries * queries.shape[-1] ** -0.5
+    for part, rows in _blocks(queries, keys):
+        weights = _weights(scaled[part, rows], keys[part])
+        attended[part, rows] = _product(weights, values[part])
+    return attended
+
+
+@torch.library.custom_op(
+    "sam2_video::attend_and_keep", mutates_args=(), tags=(torch.Tag.nondeterministic_seeded,)
+)
+def attend_and_keep(
+    queries: Tensor, keys: Tensor, values: Tensor, dropout: float
+) -> tuple[Tensor, Tensor]:
+    """Return what is attended to and the attention matrix; what is dropped of it is negative."""
+    attended = queries.new_empty(*queries.shape[:2], values.shape[-1])
+    kept = queries.new_empty(*queries.shape[:2], keys.shape[1])
+    scaled = queries * queries.shape[-1] ** -0.5
+    for part, rows in _blocks(queries, keys):
+        weights = _weights(scaled[part, rows], keys[part], kept[part, rows])
+        if dropout:
+            stays = draw_kept(weights.shape, dropout)
+            weights.copy_(torch.where(stays, weights, -weights))
+            weights = weights.clamp_min(0)
+        attended[part, rows] = _product(weights, values[part])
+    return attended.mul_(scale_of_kept(dropout)) if dropout else attended, kept
+
+
+def _blocks(queries: Tensor, keys: Tensor) -> Iterator[tuple[slice, slice]]:
+    """Yield which of the batch, and which of their queries, are computed at once."""
+    batch, count = queries.shape[:2]
+    whole = count * keys.shape[1] * keys.element_size()
+    several = max(SMALL_BYTES // max(whole, 1), 1)
+    # blocks of one size: the last one is not a remainder
+    size = -(-count // max(-(-whole // BLOCK_BYTES), 1))
+    for row in range(0, batch, several):
+        for start in range(0, count, size):
+            yield slice(row, row + several), slice(start, start + size)
+
+
+def _weights(queries: Tensor, keys: Tensor, out: Tensor | None = None) -> Tensor:
+    """Return one block of the attention matrix."""
+    scores = _product(queries, keys.transpose(1, 2), out)
+    return torch.softmax(scores, dim=-1, out=scores)
+
+
+def _product(first: Tensor, second: Tensor, out: Tensor | None = None) -> Tensor:
+    """Multiply matrices; of a batch of one in the kernel for one, which uses all cores."""
+    if len(first) != 1:
+        return torch.bmm(first, second, out=out)
+    if out is None:
+        return torch.mm(first[0], second[0]).unsqueeze(0)
+    torch.mm(first[0], second[0], out=out[0])
+    return out
+
+
+def _add_product(total: Tensor, first: Tensor, second: Tensor) -> None:
+    if total.dtype != first.dtype:
+        total.add_(_product(first, second))
+    elif len(first) == 1:
+        total[0].addmm_(first[0], second[0])
+    else:
+        total.baddbmm_(first, second)
+
+
+@torch.library.custom_op("sam2_video::attend_in_blocks_backward", mutates_args=())
+def _attend_in_blocks_backward(
+    gradient: Tensor, queries: Tensor, keys: Tensor, values: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    return _gradients(gradient, queries, keys, values, None, 0.0)
+
+
+@torch.library.custom_op("sam2_video::attend_and_keep_backward", mutates_args=())
+def _attend_and_keep_backward(
+    gradient: Tensor, queries: Tensor, keys: Tensor, values: Tensor, kept: Tensor, dropout: float
+) -> tuple[Tensor, Tensor, Tensor]:
+    return _gradients(gradient, queries, keys, values, kept, dropout)
+
+
+def _gradients(
+    gradient: Tensor,
+    queries: Tensor,
+    keys: Tensor,
+    values: Tensor,
+    kept: Tensor | None,
+    dropout: float,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Return those of queries, keys and values; without a kept matrix it is computed again."""
+    if dropout:
+        gradient = gradient * scale_of_kept(dropout)
+    scale = queries.shape[-1] ** -0.5
+    scaled = queries * scale
+    of_queries = torch.empty_like(queries, memory_format=torch.contiguous_format)
+    # sums over blocks lose nothing in half precision
+    wide = torch.promote_types(keys.dtype, torch.float32)
+    of_keys, of_values = (torch.zeros_like(x, dtype=wide) for x in (keys, values))
+    for part, rows in _blocks(queries, keys):
+        grad, query, key = gradient[part, rows], scaled[part, rows], keys[part]
+        weights = _weights(query, key) if kept is None else kept[part, rows]
+        of_weights = _product(grad, values[part].transpose(1, 2))
+        if dropout:
+            stays = weights.clamp_min(0)
+            _add_product(of_values[part], stays.transpose(1, 2), grad)
+            of_weights = torch.ops.aten.threshold_backward(of_weights, weights, 0)
+            weights = weights.abs()
+        else:
+            _add_product(of_values[part], weights.transpose(1, 2), grad)
+        of_scores = torch._softmax_backward_data(of_weights, weights, -1, weights.dtype)
+        of_queries[part, rows] = _product(of_scores, key)
+        _add_product(of_keys[part], of_scores.transpose(1, 2), query)
+    return of_queries.mul_(scale), of_keys.to(keys.dtype), of_values.to(values.dtype)
+
+
+@attend_in_blocks.register_fake
+def _(queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:  # pyright: ignore[reportUnusedParameter]
+    return queries.new_empty(*queries.shape[:2], values.shape[-1])
+
+
+@attend_and_keep.register_fake
+def _(
+    queries: Tensor,
+    keys: Tensor,
+    values: Tensor,
+    dropout: float,  # pyright: ignore[reportUnusedParameter]
+) -> tuple[Tensor, Tensor]:
+    batch, count = queries.shape[:2]
+    return (
+        queries.new_empty(batch, count, values.shape[-1]),
+        queries.new_empty(batch, count, keys.shape[1]),
+    )
+
+
+@_attend_in_blocks_backward.register_fake
+def _(
+    gradient: Tensor,  # pyright: ignore[reportUnusedParameter]
+    queries: Tensor,
+    keys: Tensor,
+    values: Tensor,
+) -> tuple[Tensor, Tensor, Tensor]:
+    return torch.empty_like(queries), torch.empty_like(keys), torch.empty_like(values)
+
+
+@_attend_and_keep_backward.register_fake
+def _(
+    gradient: Tensor,  # pyright: ignore[reportUnusedParameter]
+    queries: Tensor,
+    keys: Tensor,
+    values: Tensor,
+    kept: Tensor,  # pyright: ignore[reportUnusedParameter]
+    dropout: float,  # pyright: ignore[reportUnusedParameter]
+) -> tuple[Tensor, Tensor, Tensor]:
+    return torch.empty_like(queries), torch.empty_like(keys), torch.empty_like(values)
+
+
+# pyright: reportAttributeAccessIssue=false
+def _keep_inputs(ctx: torch.autograd.function.FunctionCtx, inputs: tuple, output: Tensor) -> None:  # pyright: ignore[reportUnusedParameter]
+    ctx.save_for_backward(*inputs)
+
+
+def _backward(ctx: torch.autograd.function.FunctionCtx, gradient: Tensor) -> tuple:
+    return _attend_in_blocks_backward(gradient, *ctx.saved_tensors)
+
+
+def _keep_weights(ctx: torch.autograd.function.FunctionCtx, inputs: tuple, output: tuple) -> None:
+    *tensors, ctx.dropout = inputs
+    ctx.save_for_backward(*tensors, output[1])
+    # no gradient of the matrix' size is made
+    ctx.mark_non_differentiable(output[1])
+    ctx.set_materialize_grads(False)
+
+
+def _backward_of_kept(
+    ctx: torch.autograd.function.FunctionCtx, gradient: Tensor, _: Tensor | None
+) -> tuple:
+    return *_attend_and_keep_backward(gradient, *ctx.saved_tensors, ctx.dropout), None
+
+
+attend_in_blocks.register_autograd(_backward, setup_context=_keep_inputs)
+attend_and_keep.register_autograd(_backward_of_kept, setup_context=_keep_weights)
