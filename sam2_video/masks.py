@@ -14,6 +14,7 @@ from torch.nn import functional as F
 
 from sam2_video.image_file import open_image
 from sam2_video.limits import check_pixels
+from sam2_video.png_counts import count_packed_values
 from sam2_video.segmentations import check_outline, check_segmentation, checked_runs
 from sam2_video.structures import BACKGROUND, IGNORE, OBJECT
 
@@ -53,6 +54,9 @@ def read_mask_areas(
 
     The arguments and errors are those of `read_mask_image`.
     """
+    packed = count_packed_values(path, size)
+    if packed is not None:
+        return _by_value(packed.tolist())
     image = _load(path, size)
     if image.mode == "P":
         return _count(image)
@@ -138,8 +142,12 @@ def mask_areas(mask: UInt8[Tensor, "height width"]) -> dict[int, int]:
 
 def _count(picture: Image.Image) -> dict[int, int]:
     # what lies around all objects is most of a picture, and need not be counted
-    counts = picture.crop(picture.getbbox() or (0, 0, 0, 0)).histogram()
-    return {value: counts[value] for value in range(1, IGNORE) if counts[value]}
+    return _by_value(picture.crop(picture.getbbox() or (0, 0, 0, 0)).histogram())
+
+
+def _by_value(counts: Sequence[int]) -> dict[int, int]:
+    objects = enumerate(counts[OBJECT:IGNORE], start=OBJECT)
+    return {value: count for value, count in objects if count}
 
 
 def separate_objects(

@@ -69,29 +69,28 @@ def list_images(folder: Path, *, beside: str | None = None) -> tuple[Path, ...]:
     Raises:
         ValueError: There is no image, or two files differ only in their suffix.
     """
-    entries = visible_entries(folder)
     # one look at the folder tells of all entries what they are: 100,000 files are many to ask
     with os.scandir(folder) as found:
-        files = {entry.name for entry in found if entry.is_file()}
-    named = (entry for entry in entries if entry.suffix.lower() in IMAGE_SUFFIXES)
-    images = [entry for entry in named if entry.name in files]
+        is_file = {one.name: one.is_file() for one in found if not one.name.startswith(".")}
+    entries = sorted(is_file, key=natural_key)
+    named = [(name, *os.path.splitext(name)) for name in entries]  # noqa: PTH122 (the same many)
+    images = {name: stem for name, stem, end in named if end.lower() in IMAGE_SUFFIXES}
+    images = {name: stem for name, stem in images.items() if is_file[name]}
     if not images:
-        names = ", ".join(entry.name for entry in entries[:3]) or "nothing"
+        names = ", ".join(entries[:3]) or "nothing"
         raise ValueError(
             f"{folder}: no images in this folder (found {names}); expected files "
             f"{', '.join(IMAGE_SUFFIXES)}: put them there, or remove the folder"
         )
-    known = {beside, *(image.name for image in images)}
-    unread = [entry for entry in entries if entry.name not in known]
+    unread = [folder / name for name in entries if name not in images and name != beside]
     warn_unread(folder, unread, f"files {', '.join(IMAGE_SUFFIXES)}")
-    stems: dict[str, Path] = {}
-    for image in images:
-        if (other := stems.setdefault(image.stem, image)) is not image:
+    stems: dict[str, str] = {}
+    for name, stem in images.items():
+        if (other := stems.setdefault(stem, name)) != name:
             raise ValueError(
-                f"{folder}: {other.name} and {image.name} are one frame by name; "
-                "remove or rename one of them"
+                f"{folder}: {other} and {name} are one frame by name; remove or rename one of them"
             )
-    return tuple(images)
+    return tuple(folder / name for name in images)
 
 
 def read_size(path: Path) -> tuple[int, int]:

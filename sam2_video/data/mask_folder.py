@@ -1,5 +1,6 @@
 """The mask files of one video: label maps (DAVIS), or a folder for each object (SA-V)."""
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -49,8 +50,10 @@ def open_masks(path: Path) -> MaskFolder:
     Raises:
         ValueError: There are no masks, two layouts at once, or JPEG files.
     """
-    entries = visible_entries(path)
-    folders = [entry for entry in entries if entry.is_dir()]
+    with os.scandir(path) as found:  # one look tells of all entries what they are
+        names_of_folders = [one.name for one in found if one.is_dir()]
+    shown = (name for name in names_of_folders if not name.startswith("."))
+    folders = [path / name for name in sorted(shown, key=natural_key)]
     if has_images(path):
         if folders:
             raise ValueError(
@@ -58,6 +61,7 @@ def open_masks(path: Path) -> MaskFolder:
                 "VIDEO/*.png or VIDEO/OBJECT/*.png: move one of them"
             )
         return MaskFolder(path, labels=_mask_files(path))
+    entries = visible_entries(path)
     if not folders:
         shown = ", ".join(entry.name for entry in entries[:3]) or "nothing"
         raise ValueError(

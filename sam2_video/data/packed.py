@@ -74,13 +74,11 @@ class FilePaths(_Packed, Sequence[Path]):
     __slots__ = ("_folder", "_names")
 
     def __init__(self, paths: Sequence[Path | None]) -> None:
-        present = [path for path in paths if path is not None]
-        parents = {path.parent for path in present}
-        self._folder = str(parents.pop()) if len(parents) == 1 else _common_folder(parents)
+        texts = ["" if path is None else str(path) for path in paths]
+        parents = {os.path.dirname(text) for text in texts if text}  # noqa: PTH120 (100,000 times)
+        self._folder = parents.pop() if len(parents) == 1 else _common_folder(parents)
         start = len(os.path.join(self._folder, ""))  # noqa: PTH118 (the letters, not a path)
-        if self._folder == str(Path()):
-            start = 0
-        self._names = Names("" if path is None else str(path)[start:] for path in paths)
+        self._names = Names(text[start:] for text in texts)
 
     def __repr__(self) -> str:
         return f"FilePaths({len(self)} in {self._folder!r})"
@@ -110,8 +108,8 @@ class FilePaths(_Packed, Sequence[Path]):
         return (before + name for name in self._names if name)
 
 
-def _common_folder(parents: set[Path]) -> str:
-    return os.path.commonpath([str(parent) for parent in parents]) if parents else ""
+def _common_folder(parents: set[str]) -> str:
+    return os.path.commonpath(parents) if parents else ""
 
 
 class Numbers(_Packed, Sequence[int]):
