@@ -6,6 +6,7 @@ that others use too are the slower for it: `cpu_seconds` tells more than `second
 """
 
 import argparse
+import gc
 import json
 import os
 import platform
@@ -30,8 +31,10 @@ from sam2_video.data.folder import FolderVideo
 from sam2_video.data.layout import open_dataset
 from sam2_video.data.loader import ClipLoader, EpochSampler
 from sam2_video.data.sampling import ClipSettings, draw_clip
+from sam2_video.data.shelf import Shelf
 from sam2_video.data.source import ImageFiles
 from sam2_video.data.synthetic import write_dataset
+from sam2_video.data.video import Video
 from sam2_video.files import write_json
 from sam2_video.masks import encode_rle
 from sam2_video.visualise import encode_mp4
@@ -81,12 +84,14 @@ def measure_memory(folder: Path) -> dict[str, Any]:
     """Hold a million frames, and look all of them up in forked processes, as loading clips does."""
     before = _memory("Rss")
     videos = [_make_video(folder, number) for number in range(MANY_VIDEOS)]
+    shelf = Shelf(videos)
     held = _memory("Rss")
     context = get_context("fork")
+    gc.freeze()  # as the loader does
     ends, processes = [], []
     for worker in range(WORKERS):
         ours, theirs = context.Pipe()
-        process = context.Process(target=_look_up, args=(theirs, videos, worker))
+        process = context.Process(target=_look_up, args=(theirs, shelf, worker))
         process.start()
         ends.append(ours)
         processes.append(process)
@@ -120,18 +125,18 @@ def _make_video(folder: Path, number: int) -> FolderVideo:
     return video
 
 
-def _look_up(end: Connection, videos: Sequence[FolderVideo], worker: int) -> None:
+def _look_up(end: Connection, videos: Sequence[Video], worker: int) -> None:
     """Look up all that a clip needs of every frame of this process' share of the videos."""
     start = _memory("Private_Dirty")
     for number in range(worker, len(videos), WORKERS):
         video = videos[number]
         plan = draw_clip(video, SETTINGS, np.random.SeedSequence([number]))
         assert plan.object_ids
+        assert isinstance(video.frames, ImageFiles)
+        assert all(video.frames.paths[index].name for index in plan.frames)
         for index in range(video.num_frames):
             assert video.visible_objects(index)
             assert video.frame_names[index]
-            assert isinstance(video.frames, ImageFiles)
-            assert video.frames.paths[index].name
     end.send((start, _memory("Private_Dirty")))
 
 

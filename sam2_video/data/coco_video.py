@@ -9,6 +9,7 @@ import torch
 from jaxtyping import UInt8
 from torch import Tensor
 
+from sam2_video.data.packed import Records
 from sam2_video.data.source import ImageFiles
 from sam2_video.data.video import Video
 from sam2_video.masks import decode_rle, rle_area, segmentation_to_rle
@@ -43,13 +44,13 @@ class CocoVideo(Video):
         json_path: Path | None = None,
     ) -> None:
         super().__init__(video_id, ImageFiles(frame_paths, size), frame_names)
-        self._regions = regions
+        self._regions = Records(tuple(regions.get(i, ())) for i in range(self.num_frames))
         self._json_path = json_path
 
     @property
     def declared_ids(self) -> tuple[int, ...]:
         """Objects that have an annotation."""
-        regions = (region for listed in self._regions.values() for region in listed)
+        regions = (region for listed in self._regions for region in listed)
         return tuple(sorted({one.object_id for one in regions if one.object_id is not None}))
 
     def annotation_sources(self) -> Iterable[str]:
@@ -58,7 +59,7 @@ class CocoVideo(Video):
 
     def count_regions(self, index: int) -> Mapping[int, int]:
         """Return how many regions each object has on an image."""
-        listed = self._regions.get(index, ())
+        listed = self._regions[index]
         return Counter(one.object_id for one in listed if one.object_id is not None)
 
     def is_labelled(self, index: int, object_id: int | None = None) -> bool:
@@ -68,7 +69,7 @@ class CocoVideo(Video):
     def _read_visible(self, index: int) -> tuple[int, ...]:
         visible = {
             region.object_id
-            for region in self._regions.get(index, ())
+            for region in self._regions[index]
             if region.object_id is not None
             and rle_area(segmentation_to_rle(region.segmentation, self.size, region.where))
         }
@@ -80,7 +81,7 @@ class CocoVideo(Video):
         rows = {object_id: row for row, object_id in enumerate(object_ids)}
         rles = [
             (region.object_id, segmentation_to_rle(region.segmentation, self.size, region.where))
-            for region in self._regions.get(index, ())
+            for region in self._regions[index]
             if region.object_id is None or region.object_id in rows
         ]
         self.frames.check_size()

@@ -1,6 +1,5 @@
 """Hand the configured videos to Lightning: clips to train on, whole videos to validate on."""
 
-import os
 from collections.abc import Mapping, Sequence
 
 import torch
@@ -8,10 +7,12 @@ from lightning.pytorch import LightningDataModule
 from torch.utils.data import DataLoader, Dataset
 
 from sam2_video.config import DatasetConfig
+from sam2_video.data.cores import num_cores
 from sam2_video.data.dataset import ClipDataset, ClipSet
 from sam2_video.data.encoded import EncodedVideo
 from sam2_video.data.loader import ClipLoader, EpochSampler
 from sam2_video.data.sets import DataSet, open_sets
+from sam2_video.data.shelf import Shelf
 from sam2_video.data.video import Video
 from sam2_video.structures import ClipBatch
 
@@ -78,8 +79,16 @@ class ClipDataModule(LightningDataModule):
         config = self.config
         height, width = config.image_size
         trainer = self.trainer
+        num_workers = self._num_workers()
         dataset = ClipDataset(
-            [ClipSet(one.train, one.settings, one.clips_per_video) for one in self.sets],
+            [
+                ClipSet(
+                    Shelf(one.train) if num_workers else one.train,
+                    one.settings,
+                    one.clips_per_video,
+                )
+                for one in self.sets
+            ],
             self.seed,
             (height, width),
             max_epochs=trainer.max_epochs if trainer and trainer.max_epochs else 1,
@@ -91,7 +100,7 @@ class ClipDataModule(LightningDataModule):
             dataset,
             EpochSampler(len(dataset), self.seed, rank, world_size),
             batch_size=config.batch_size,
-            num_workers=self._num_workers(),
+            num_workers=num_workers,
             pin_memory=trainer is not None and trainer.strategy.root_device.type == "cuda",
             batches_done=self._batches_done,
             are_bad_skipped=config.on_bad_sample == "skip",
@@ -125,7 +134,7 @@ class ClipDataModule(LightningDataModule):
         if self.config.num_workers is not None:
             return self.config.num_workers
         devices = self.trainer.num_devices if self.trainer else 1
-        return min(max((os.cpu_count() or 1) // devices - 1, 0), 8)
+        return min(max(num_cores() // devices - 1, 0), 8)
 
     def _batches_done(self) -> int:
         """Return how many batches of the running epoch Lightning counts as trained on."""

@@ -77,7 +77,7 @@ class ClipSet:
     epoch before has stopped. So each video has its share over the epochs, to within one clip.
     """
 
-    videos: tuple[Video, ...]
+    videos: Sequence[Video]
     settings: ClipSettings
     clips_per_video: float = 1.0
 
@@ -145,12 +145,13 @@ class ClipDataset(Dataset[Clip]):
             others = np.random.default_rng(order).permutation(len(one.videos))
             others = others[others != own] if len(others) > 1 else others
             own = int(others[(again - 1) % len(others)])
-        plan = draw_clip(one.videos[own], one.settings, sequence, progress)
-        encoded = self.encoded.get(one.videos[own].video_id)
+        video = one.videos[own]
+        plan = draw_clip(video, one.settings, sequence, progress)
+        encoded = self.encoded.get(video.video_id)
         if encoded is not None:
-            clip = read_clip(one.videos[own], plan, has_frames=False)
+            clip = read_clip(video, plan, has_frames=False)
             return encoded.put_in(clip, plan, sequence)
-        clip = read_clip(one.videos[own], plan, self.decode_size)
+        clip = read_clip(video, plan, self.decode_size)
         if not one.settings.paste_probability:
             return clip
         # the first three branches are those of the clip itself

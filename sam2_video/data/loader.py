@@ -1,7 +1,9 @@
 """Serve the clips of an epoch in an order that a resumed or distributed run repeats exactly."""
 
+import gc
 import math
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import cv2
@@ -106,7 +108,9 @@ class ClipLoader(DataLoader[ClipBatch]):
             BadSampleError: a clip cannot be read.
         """
         self._epoch_sampler.first = self._batches_done() * (self.batch_size or 1)
-        for batch in super().__iter__():
+        with _frozen():  # the processes start here
+            batches = super().__iter__()
+        for batch in batches:
             if isinstance(batch, BadSample):
                 raise BadSampleError(batch.message)
             yield batch
@@ -146,6 +150,20 @@ class ClipLoader(DataLoader[ClipBatch]):
                 "keep seed, data, batch_size, devices, and max_epochs where a "
                 "frame_stride_schedule follows it, for an exact resume"
             )
+
+
+@contextmanager
+def _frozen() -> Iterator[None]:
+    """Hide what there is from the garbage collectors of processes that are started meanwhile.
+
+    They would write to each object that they look at, and so own a copy of the memory around it.
+    """
+    gc.collect()
+    gc.freeze()
+    try:
+        yield
+    finally:
+        gc.unfreeze()
 
 
 def _init_worker(worker: int) -> None:

@@ -53,8 +53,9 @@ def draw_donor(
     others = rng.choice(len(videos) - 1, min(MOST_TRIES, len(videos) - 1), replace=False)
     for other, draw in zip(others.tolist(), draws, strict=False):
         place = other + (other >= own)
-        plan = draw_clip(videos[place], settings, draw, progress)
-        if _is_known(videos[place], plan):
+        video = videos[place]
+        plan = draw_clip(video, settings, draw, progress)
+        if _is_known(video, plan):
             count = int(rng.integers(1, len(plan.object_ids) + 1))
             chosen = sorted(rng.choice(len(plan.object_ids), count, replace=False).tolist())
             ids = tuple(plan.object_ids[i] for i in chosen)

@@ -1,7 +1,7 @@
 """The one interface through which everything else sees a video: frames and objects, read lazily."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property
 from types import MappingProxyType
 
@@ -28,6 +28,8 @@ class Video(ABC):
 
     object_names: Mapping[int, str] = MappingProxyType({})
     """What the data call an object, such as its category, where they do."""
+    when_it_learns: Callable[["Video"], None] | None = None
+    """Called with the video when it has read what its memory, which others share, did not hold."""
 
     def __init__(self, video_id: str, frames: FrameSource, frame_names: Sequence[str]) -> None:
         self.video_id = video_id
@@ -163,6 +165,11 @@ class Video(ABC):
         return dict(zip(ids, (masks == OBJECT).flatten(1).sum(1).tolist(), strict=True))
 
     def _keep_visible(self, index: int, object_ids: tuple[int, ...]) -> None:
+        if not self._shown.flags.writeable:
+            self._shown = self._shown.copy()
+            if self.when_it_learns is not None:
+                self.when_it_learns(self)
+                self.when_it_learns = None
         if object_ids not in self._sets:
             self._sets.append(object_ids)
         self._shown[index] = self._sets.index(object_ids)

@@ -14,6 +14,7 @@ import torch
 from loguru import logger
 from torch import distributed as dist
 
+from sam2_video.data.cores import num_cores
 from sam2_video.data.video import Video
 from sam2_video.evaluation.job import Job, Outcome, evaluate_one
 from sam2_video.model.sam2 import SAM2Model
@@ -112,7 +113,7 @@ def _start(job: Job, num_processes: int) -> None:
     """Load the model, once a process."""
     global _own  # noqa: PLW0603 (what a process of the pool keeps between videos)
     logger.disable("sam2_video")
-    torch.set_num_threads(max((os.cpu_count() or 1) // num_processes, 1))
+    torch.set_num_threads(max(num_cores() // num_processes, 1))
     cv2.setNumThreads(1)
     _own = job.load("cpu"), job
 

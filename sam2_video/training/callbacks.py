@@ -210,9 +210,7 @@ class StepLog(Callback):
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Ask the loader how fast it is by itself, and say where it is too slow."""
-        loader = trainer.train_dataloader
-        if isinstance(loader, ClipLoader) and loader.clips_per_second is not None:
-            self.loader_clips_per_second = loader.clips_per_second * trainer.world_size
+        self.loader_clips_per_second = loader_speed(trainer) or self.loader_clips_per_second
         if self.waiting_share > MOST_WAITING and trainer.is_global_zero and not self._has_warned:
             self._has_warned = True
             logger.warning(
@@ -226,6 +224,14 @@ class StepLog(Callback):
     def waiting_share(self) -> float:
         """Return the share of the time of all steps in which they waited for data."""
         return self.waited / self.seconds if self.seconds else 0.0
+
+
+def loader_speed(trainer: Trainer) -> float | None:
+    """Return the clips that all loading processes of a run read in a second, kept busy."""
+    loader = trainer.train_dataloader
+    if not isinstance(loader, ClipLoader) or loader.clips_per_second is None:
+        return None
+    return loader.clips_per_second * trainer.world_size
 
 
 def ends_step(trainer: Trainer, batch_idx: int) -> bool:

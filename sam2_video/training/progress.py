@@ -11,7 +11,7 @@ from lightning.pytorch.callbacks.progress.rich_progress import ProcessingSpeedCo
 from loguru import logger
 from rich.progress import ProgressColumn
 
-from sam2_video.training.callbacks import BestWeights
+from sam2_video.training.callbacks import BestWeights, loader_speed
 from sam2_video.training.metrics_log import MetricsCsv
 from sam2_video.training.trainer import MemoryTuner
 
@@ -80,7 +80,9 @@ class EpochLines(Callback):
                 beside = "" if averaged is None else f", {averaged:.3f} averaged"
                 parts.append(f"val J&F {value:.3f}{beside} (best {self.best.best:.3f})")
         if speeds := [row["clips/s"] for row in rows if "clips/s" in row]:
-            parts.append(f"{fmean(speeds):.2f} clips/s")
+            loader = loader_speed(trainer)
+            beside = "" if loader is None else f" (the loader alone: {loader:.2f})"
+            parts.append(f"{fmean(speeds):.2f} clips/s{beside}")
         parts.append(f"{self.time_left.estimate(trainer)} left")
         logger.info(f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}: {', '.join(parts)}")
 

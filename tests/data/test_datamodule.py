@@ -9,6 +9,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from sam2_video.config import DatasetConfig
 from sam2_video.data.datamodule import ClipDataModule
 from sam2_video.data.loader import ClipLoader
+from sam2_video.data.shelf import Shelf
 
 CONFIG = DatasetConfig(
     image_size=[24, 32],
@@ -153,6 +154,9 @@ def test_debug_loads_in_the_main_process(config):
         loaders.append(module.train_dataloader())
     assert [loader.num_workers for loader in loaders] == [0, 1]
     assert all(isinstance(loader, ClipLoader) for loader in loaders)
+    # what several processes look at must not be copied by looking
+    shelved = [isinstance(loader._clips.sets[0].videos, Shelf) for loader in loaders]
+    assert shelved == [False, True]
 
 
 def test_no_path_is_an_error():

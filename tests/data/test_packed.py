@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sam2_video.data.packed import FilePaths, Names, Numbers
+from sam2_video.data.packed import FilePaths, Names, Numbers, Records
 
 NAMES = st.lists(st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"])))
 
@@ -69,3 +69,15 @@ def test_numbers_are_what_they_were_made_of(values):
     assert list(numbers) == values
     assert numbers[1:] == tuple(values[1:])
     assert all(type(number) is int for number in numbers)
+
+
+def test_records_are_what_they_were_made_of():
+    values = [{"a": [1, "b"]}, (), "text", (1, None)]
+    records = Records(values)
+    assert list(records) == values
+    assert records[-1] == (1, None)
+    assert records[:2] == tuple(values[:2])
+    assert list(pickle.loads(pickle.dumps(records))) == values
+    assert list(Records([])) == []
+    with pytest.raises(IndexError):
+        records[4]

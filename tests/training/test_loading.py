@@ -41,6 +41,8 @@ def test_a_slow_loader_is_told_with_both_speeds_and_what_to_change(
     assert summary["loader_clips_per_second"] == pytest.approx(1 / (seconds + 0.25))
     assert 0 < summary["clips_per_second"] < summary["loader_clips_per_second"]
     assert (summary["waiting_for_data"] > 0.7) is is_slow
+    (epoch,) = [line for line in said if "epoch 1/1: " in line]
+    assert f" clips/s (the loader alone: {1 / (seconds + 0.25):.2f}), " in epoch
     lines = [line for line in said if "waits for data" in line]
     assert len(lines) == is_slow
     for line in lines:

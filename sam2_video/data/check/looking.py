@@ -1,7 +1,5 @@
 """Look at videos in several processes, and only at those that an index does not know."""
 
-import os
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
@@ -11,6 +9,7 @@ from pathlib import Path
 import cv2
 from loguru import logger
 
+from sam2_video.data.cores import num_cores
 from sam2_video.data.facts import VideoFacts, look_at_video
 from sam2_video.data.index import Known, fingerprint, load_index, save_index
 from sam2_video.data.video import Video
@@ -68,7 +67,7 @@ def _look(
     look = partial(look_at_video, full=full)
     num_frames = sum(video.num_frames for video in videos)
     if num_processes is None:
-        num_processes = 1 if num_frames < FEW_FRAMES else _num_cores()
+        num_processes = 1 if num_frames < FEW_FRAMES else num_cores()
     if num_processes == 1 or len(videos) < 2:
         yield from map(look, videos)
         return
@@ -80,10 +79,3 @@ def _look(
         num_processes, context, initializer=cv2.setNumThreads, initargs=(1,)
     ) as pool:
         yield from pool.map(look, videos, chunksize=piece)
-
-
-def _num_cores() -> int:
-    """Return how many cores this process may use."""
-    if sys.platform == "linux":
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
