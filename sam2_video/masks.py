@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, TypedDict
 
+import cv2
 import numpy as np
 import torch
 from jaxtyping import Bool, UInt8
@@ -158,9 +159,21 @@ def separate_objects(
     >>> separate_objects(torch.tensor([[0, 2, 255]], dtype=torch.uint8), [1, 2]).tolist()
     [[[0, 0, 255]], [[0, 1, 255]]]
     """
-    ids = torch.tensor(list(object_ids), dtype=torch.uint8)
-    separate = (mask[None] == ids[:, None, None]).view(torch.uint8)
-    return separate.masked_fill_(mask == IGNORE, IGNORE)
+    # NumPy compares bytes several times as fast as PyTorch does on a CPU
+    values = mask.numpy()
+    separate = np.empty((len(object_ids), *values.shape), dtype=np.uint8)
+    for row, object_id in zip(separate, object_ids, strict=True):
+        np.equal(values, object_id, out=row.view(bool))
+    if values.size and values.max() == IGNORE:
+        separate[:, values == IGNORE] = IGNORE
+    return torch.from_numpy(separate)
+
+
+def show_object(masks: UInt8[Tensor, "*axes height width"]) -> Bool[Tensor, "*axes"]:
+    """Say of each mask of 0, 1 and 255 whether it has a pixel of its object."""
+    flat = masks.flatten(0, -3).numpy() if masks.ndim > 2 else masks[None].numpy()
+    seen = torch.tensor([bool((one == OBJECT).any()) for one in flat], dtype=torch.bool)
+    return seen.reshape(masks.shape[:-2])
 
 
 def segmentation_to_rle(segmentation: object, size: Size, where: str) -> Rle:
@@ -201,7 +214,8 @@ def _union(rles: list[Any]) -> Any:  # noqa: ANN401 (pycocotools' own form)
 
 def decode_rle(rle: Rle) -> Bool[Tensor, "height width"]:
     """Return the pixels that a compressed RLE covers."""
-    return torch.from_numpy(np.ascontiguousarray(coco_mask.decode(rle))).bool()
+    by_column = coco_mask.decode(rle).T
+    return torch.from_numpy(np.ascontiguousarray(cv2.transpose(by_column))).view(torch.bool)
 
 
 def encode_rle(mask: Bool[Tensor, "height width"]) -> Rle:

@@ -20,6 +20,7 @@ from sam2_video.masks import (
     rle_area,
     segmentation_to_rle,
     separate_objects,
+    show_object,
 )
 
 VALUES = np.array([[0, 1, 2], [7, 254, 255]], dtype=np.uint8)
@@ -166,3 +167,20 @@ def test_an_object_of_one_pixel_survives_shrinking_in_its_place(row, column, siz
     assert small[0, 0, row * size // 40, column * size // 40] == 1
     assert 1 <= small[0].sum() <= 4
     assert small[1].sum() == 0
+
+
+def test_objects_are_shown_where_one_pixel_is():
+    masks = torch.zeros(2, 3, 4, 5, dtype=torch.uint8)
+    masks[0, 1, 2, 3] = 1
+    masks[1, 2] = 255
+    masks[1, 0] = 1
+    shown = [[False, True, False], [True, False, False]]
+    assert show_object(masks).tolist() == shown
+    assert show_object(masks[0, 1]).item() is True
+    assert show_object(masks[:0]).shape == (0, 3)
+
+
+def test_objects_without_pixels_and_numbers_beyond_a_byte_are_empty():
+    mask = torch.tensor([[0, 3, 3]], dtype=torch.uint8)
+    assert separate_objects(mask, [3, 7, 300]).tolist() == [[[0, 1, 1]], [[0, 0, 0]], [[0, 0, 0]]]
+    assert separate_objects(mask, []).shape == (0, 1, 3)

@@ -86,10 +86,11 @@ class CocoVideo(Video):
         ]
         self.frames.check_size()
         masks = torch.zeros((len(object_ids), *self.size), dtype=torch.uint8)
-        ignored = torch.zeros(self.size, dtype=torch.bool)
         for object_id, rle in rles:
-            if object_id is None:
-                ignored |= decode_rle(rle)
-            else:
-                masks[rows[object_id]][decode_rle(rle)] = OBJECT
-        return masks.masked_fill_(ignored & (masks != OBJECT), IGNORE)
+            if object_id is not None:
+                masks[rows[object_id]] |= decode_rle(rle)
+        crowds = [decode_rle(rle) for object_id, rle in rles if object_id is None]
+        if crowds:
+            ignored = torch.stack(crowds).any(0)
+            masks.masked_fill_(ignored & (masks != OBJECT), IGNORE)
+        return masks

@@ -15,7 +15,8 @@ from sam2_video.data.motion import draw_motion, move_image, move_masks
 from sam2_video.data.paste import draw_donor, paste_objects
 from sam2_video.data.sampling import ClipPlan, ClipSettings, branches, draw_clip
 from sam2_video.data.video import Video
-from sam2_video.structures import OBJECT, Clip
+from sam2_video.masks import show_object
+from sam2_video.structures import Clip
 
 STAND_IN_BRANCH = 6
 """Of a clip's seed sequence: those below are the clip's own, its donor's and its geometry's."""
@@ -54,7 +55,7 @@ def read_clip(
         motion = draw_motion(plan.motion_seed, len(plan.frames))
         clip_frames = move_image(frames[plan.frames[0]], motion, video.size)
         clip_masks = move_masks(masks[plan.frames[0]], motion)
-    visible = (clip_masks == OBJECT).flatten(2).any(-1)
+    visible = show_object(clip_masks)
     assert bool(visible.any(1).all()), f"{video.video_id}: a planned object is nowhere visible"
     return Clip(
         video_id=video.video_id,

@@ -3,7 +3,7 @@
 import gc
 import math
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import cv2
@@ -95,6 +95,7 @@ class ClipLoader(DataLoader[ClipBatch]):
             worker_init_fn=_init_worker,
         )
         self._clips = dataset
+        self._has_started = num_workers == 0
         self._epoch_sampler = sampler
         self._batches_done = batches_done
 
@@ -108,8 +109,9 @@ class ClipLoader(DataLoader[ClipBatch]):
             BadSampleError: a clip cannot be read.
         """
         self._epoch_sampler.first = self._batches_done() * (self.batch_size or 1)
-        with _frozen():  # the processes start here
-            batches = super().__iter__()
+        with nullcontext() if self._has_started else _frozen():
+            batches = super().__iter__()  # the processes start here, once
+        self._has_started = True
         for batch in batches:
             if isinstance(batch, BadSample):
                 raise BadSampleError(batch.message)
