@@ -32,7 +32,7 @@ def fill(disk: Path, room: int = 0) -> None:
 
 def make_read_only(disk: Path) -> None:
     """Refuse all writing, as after an error of the disk."""
-    # not before files that are open for writing are closed
+    # the system does not while a file is open for writing
     subprocess.run(["mount", "-o", "remount,ro", disk], check=True)
 
 

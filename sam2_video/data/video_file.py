@@ -114,9 +114,12 @@ class VideoFile(Sequence[Tensor]):
         times, key = self._index.times, self._index.last_key(index)
         self._recent.clear()
         while times is not None and key > 0:
-            self._container.seek(times[key], stream=self._stream, backward=True)
-            self._decoder = self._container.decode(self._stream)
-            first = next(self._decoder, None)
+            try:
+                self._container.seek(times[key], stream=self._stream, backward=True)
+                self._decoder = self._container.decode(self._stream)
+                first = next(self._decoder, None)
+            except FFmpegError:  # the file's own index is damaged, perhaps not its frames
+                break
             found = None if first is None else self._index.find(first.pts)
             # a file may say that decoding starts at a frame, and its decoder only show later ones
             if first is not None and found is not None and found <= index:

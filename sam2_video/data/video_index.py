@@ -83,7 +83,7 @@ def open_stream(path: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
         raise FileNotFoundError(f"{path}: no such video file")
     try:
         # a file may call itself mp4 and be a list of other files, or of addresses
-        container = av.open(f"file:{path}", options=_ONLY_THIS_FILE)
+        container = av.open(f"file:{path}", options=_ONLY_THIS_FILE, metadata_errors="replace")
     except FFmpegError as error:
         raise ValueError(
             f"{path}: cannot be read as a video ({error.strerror}; {path.stat().st_size} bytes): "
@@ -95,6 +95,12 @@ def open_stream(path: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
             raise ValueError(
                 f"{path}: holds no video stream (only sound, or a recording that never began); "
                 "expected frames"
+            )
+        # PyAV has none for a codec that FFmpeg does not know
+        if stream.codec_context is None:
+            raise ValueError(
+                f"{path}: its pictures are of a codec that FFmpeg does not know (damaged, or newer "
+                "than this FFmpeg?); export it as H.264"
             )
         # several threads a picture, but no picture ahead: an error belongs to the frame asked for
         stream.thread_type = "SLICE"

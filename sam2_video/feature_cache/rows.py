@@ -189,5 +189,8 @@ def _read_header(header: bytes) -> list[int] | None:
     body = body.rstrip()
     if magic + b"\n" != _MAGIC or checksum != f"{zlib.crc32(body):08x}".encode():
         return None
-    digits = json.loads(body)["checksums"]
-    return [int(digits[start : start + 8], 16) for start in range(0, len(digits), 8)]
+    try:
+        digits = json.loads(body)["checksums"]
+        return [int(digits[start : start + 8], 16) for start in range(0, len(digits), 8)]
+    except (ValueError, LookupError, TypeError, RecursionError):  # another program's, well sealed
+        return None

@@ -1,5 +1,6 @@
 """Look at a file of torch.save before it is unpacked: how large it gets, and what it names."""
 
+import errno
 import pickletools
 import re
 import zipfile
@@ -35,10 +36,19 @@ def find_bomb(path: Path) -> str | None:
             return f"it would unfold to more than its {size:,} bytes"
         for member in members:
             if member.filename.endswith("/data.pkl"):
-                found = _find_stranger(file.read(member))
+                found = _find_stranger(_read(file, member))
                 if found is not None:
                     return f"it names {found}, which no weights are made of"
     return None
+
+
+def _read(file: zipfile.ZipFile, member: zipfile.ZipInfo) -> bytes:
+    try:
+        return file.read(member)
+    except OSError as error:
+        if error.errno != errno.EINVAL:
+            raise
+        raise zipfile.BadZipFile(f"{member.filename} lies before the file's begin") from error
 
 
 def _find_stranger(content: bytes) -> str | None:

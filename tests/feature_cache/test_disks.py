@@ -1,10 +1,15 @@
 """A feature cache on a disk that fills up, is read-only or vanishes: told, and gone on with."""
 
+import shutil
+
 import pytest
 
+from sam2_video.data.bad_samples import BadSampleError
 from sam2_video.feature_cache.claims import Claims
+from sam2_video.training.run import train
 from tests.disks import fill, make_read_only, take_away
 from tests.feature_cache.test_fill import LENGTHS, Counted, run
+from tests.training.conftest import at_call
 
 
 class Breaking(Counted):
@@ -32,9 +37,7 @@ def test_a_disk_that_fills_up_ends_the_filling_and_leaves_whole_videos(disk, roo
         r"\(No space left on device: it takes 0\.01 MB, there is room for",
     ):
         run(disk / "cache", Breaking(FIRST, lambda: fill(disk, room)))
-    assert [path.name for path in (disk / "cache").iterdir() if path.name != "locks"] == [
-        "0.features"
-    ]
+    assert {path.name for path in (disk / "cache").iterdir()} == {"locks", "0.features"}
     (disk / "filler").unlink()
     _, counted = run(disk / "cache")
     assert sum(counted.sizes) == sum(LENGTHS[1:])
@@ -75,3 +78,13 @@ def test_a_disk_that_vanishes_between_two_videos_is_noticed(disk, monkeypatch, i
         run(disk / "cache", counted)
     assert counted.sizes == [3]
     assert list(disk.rglob("*")) == ([disk / "cache", disk / "cache/locks"] if is_made_anew else [])
+
+
+def test_features_that_vanish_while_training_reads_them_end_the_run_with_their_name(
+    configure, tmp_path, monkeypatch
+):
+    at_call(monkeypatch, "training_step", 5, lambda: shutil.rmtree(tmp_path / "cache"))
+    with pytest.raises(BadSampleError, match=r"No such file .*\.features'. .*go on with --resume"):
+        train(configure())
+    # they are made anew
+    assert train(configure(resume=str(tmp_path / "run"))).is_finished

@@ -2,6 +2,7 @@
 
 import io
 import pickle
+import struct
 import zipfile
 from pathlib import Path
 
@@ -62,6 +63,18 @@ def test_a_packed_archive_is_not_unpacked(tmp_path):
     path = save_with(tmp_path / "a.pt", bytes(10**7), compression=zipfile.ZIP_DEFLATED)
     with pytest.raises(ValueError, match=r"a\.pt: .* unfold to more than its"):
         read_pickle(path)
+
+
+def test_an_archive_whose_members_lie_before_its_begin_is_named(tmp_path):
+    path = tmp_path / "a.pt"
+    save_with(path, pickle.dumps(WEIGHTS, 2))
+    content = bytearray(path.read_bytes())
+    place = content.rindex(b"PK\x05\x06") + 16
+    (begin,) = struct.unpack_from("<I", content, place)
+    struct.pack_into("<I", content, place, begin + 1000)
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=r"a\.pt: not a checkpoint"):
+        read_weights(str(path))
 
 
 @pytest.mark.parametrize(

@@ -134,6 +134,14 @@ def test_a_size_of_masklets_that_lies_is_found_before_masks_of_it_are_made(tmp_p
         video.read_masks(0, [1])
 
 
+def test_what_stands_in_place_of_a_count_is_not_repeated_whole(tmp_path):
+    path = tmp_path / "v_manual.json"
+    path.write_text(json.dumps({"video_frame_count": ["9" * 40_000]}))
+    with pytest.raises(ValueError, match=r"v_manual\.json: `video_frame_count` is ") as told:
+        read_facts(path, is_auto=False)
+    assert len(str(told.value)) < 400
+
+
 @pytest.mark.parametrize(
     "read",
     [open_coco, open_ytvis, lambda path: read_facts(path, is_auto=False)],
