@@ -78,7 +78,8 @@ STACKS = {
 }
 
 
-def build(root: Path, tree: list[str], command: str) -> None:
+def build(root: Path, tree: list[str], command: str) -> int:
+    """Write the files of a tree, and return how many of them are images that are no masks."""
     paths = [root / line for line in tree]
     films = {path.with_suffix("") for path in paths if path.suffix == ".mp4"}
     images = []
@@ -97,6 +98,7 @@ def build(root: Path, tree: list[str], command: str) -> None:
     for path in paths:
         if path.suffix in (".json", ".txt"):
             path.write_text(text_of(path, images, has_videos="--video-pattern" not in command))
+    return len(images)
 
 
 def text_of(path: Path, images: list[Path], *, has_videos: bool) -> str:
@@ -129,7 +131,7 @@ def test_the_page_shows_every_layout():
 @pytest.mark.parametrize("number", range(len(TREES)), ids=[command for _, _, command in TREES])
 def test_each_tree_is_read_by_its_command(tmp_path, monkeypatch, number):
     layout, tree, command = TREES[number]
-    build(tmp_path, tree, command)
+    num_images = build(tmp_path, tree, command)
     monkeypatch.chdir(tmp_path)
     flags = ["--no-index", "--json", "found.json", "--image-size", "64", "96"]
     run_check([*shlex.split(command)[2:], *flags])
@@ -137,4 +139,8 @@ def test_each_tree_is_read_by_its_command(tmp_path, monkeypatch, number):
     errors = [one["message"] for one in found["findings"] if one["grade"] == "error"]
     assert [one for one in errors if "1 video with objects, which cannot be split" not in one] == []
     assert [one["layout"] for one in found["sets"]] == [layout]
-    assert all(video["objects"] for video in found["sets"][0]["videos"])
+    videos = [video for one in found["sets"] for video in one["videos"]]
+    assert all(video["objects"] for video in videos)
+    # no image is shown that is not read; of single images those without a mask are left out
+    if num_images and layout != "images":
+        assert sum(video["frames"] for video in videos) == num_images
