@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import nn
 
+from sam2_video.model import sam2
 from sam2_video.model.architecture import ARCHITECTURES
 from sam2_video.model.sam2 import SAM2Model
 from tests.model.micro import box_prompt, mask_prompt, micro_model, noise, point_prompt
@@ -83,3 +84,24 @@ def test_mixed_precision_keeps_outputs_in_fp32_and_gradients_finite():
     outputs[-1].mask_logits.square().mean().backward()
     received = [p.grad for p in model.parameters() if p.grad is not None]
     assert all(gradient.isfinite().all() for gradient in received)
+
+
+def test_a_frozen_encoder_sees_no_more_pixels_at_once_than_it_may(monkeypatch):
+    model, pixels = micro_model(["memory_encoder"]), noise(1, 5).flatten(0, 1)
+    together = model.encode_fixed(pixels)
+    seen = []
+    encode = SAM2Model.encode_levels
+
+    def watched(self, part):
+        seen.append(len(part))
+        return encode(self, part)
+
+    monkeypatch.setattr(SAM2Model, "encode_levels", watched)
+    monkeypatch.setattr(sam2, "PIXELS_AT_ONCE", 2 * pixels[0, 0].numel() + 1)
+    apart = model.encode_fixed(pixels)
+    # fewer pixels than an image has are no less than one image
+    monkeypatch.setattr(sam2, "PIXELS_AT_ONCE", 1)
+    model.encode_fixed(pixels[:2])
+    assert seen == [2, 2, 1, 1, 1]
+    for one, other in zip(together.levels, apart.levels, strict=True):
+        assert torch.allclose(one, other, atol=1e-5)
