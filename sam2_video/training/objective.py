@@ -20,6 +20,7 @@ from sam2_video.model.recompute import Recomputed
 from sam2_video.model.sam2 import SAM2Model
 from sam2_video.prompts import simulate_user
 from sam2_video.structures import ClipBatch, Corrections, ModelClips, Prompt
+from sam2_video.training.allocator import give_back_freed_blocks
 from sam2_video.training.out_of_memory import compute_together
 from sam2_video.training.parts import ClipGroup, Part, divide
 from sam2_video.training.values import (
@@ -124,6 +125,9 @@ def _track_groups(
     clips = lesson.clips
     is_divided = sum(len(group.parts) for group in groups) > 1
     are_frames_recomputed = is_divided or activation_checkpointing == "frames"
+    if are_frames_recomputed and clips.targets.device.type == "cpu":
+        # who has a frame computed twice has no memory to lose; it takes some time
+        give_back_freed_blocks()
     encode = _encode_twice if are_frames_recomputed else SAM2Model.encode
     track = partial(checkpoint, _track, use_reentrant=False) if is_divided else _track
     found = []
