@@ -8,11 +8,12 @@ from typing import Any
 from benchmarks.step.rows import META, OURS, all_rows
 from benchmarks.step.settings import EVERYTHING, Problem, Row
 from benchmarks.step.timeline import PARTS
+from benchmarks.tables import Lines, make_table, put_table
 
 PAGE = Path(__file__).parents[1] / "docs" / "performance.md"
 RESULTS = Path(__file__).with_name("results")
+SCRIPT = "benchmarks/performance_page.py"
 Result = Mapping[str, Any]
-Lines = list[list[str]]
 
 
 def write_page(page: Path = PAGE, results: Path = RESULTS) -> None:
@@ -35,17 +36,8 @@ def write_tables(page: str, results: Path = RESULTS) -> str:
         "trackers": _trackers(trackers),
     }
     for name, table in tables.items():
-        page = _put(page, name, table)
+        page = put_table(page, PAGE, SCRIPT, name, table)
     return page
-
-
-def _put(page: str, name: str, table: str) -> str:
-    begin, end = f"<!-- {name}: benchmarks/performance_page.py -->", f"<!-- end of {name} -->"
-    head, found, rest = page.partition(begin)
-    _, closed, tail = rest.partition(end)
-    if not found or not closed:
-        raise ValueError(f"{PAGE}: expected the lines {begin!r} and {end!r}")
-    return f"{head}{begin}\n{table}\n{end}{tail}"
 
 
 def _read(path: Path) -> Result | None:
@@ -77,11 +69,6 @@ def _machine(result: Result) -> str:
     return f"- {device}{flags}, {machine['memory_gb']:.0f} GB; {named}; commit {result['commit']}"
 
 
-def _table(head: Sequence[str], lines: Lines) -> str:
-    rows = [head, ["---"] * len(head), *lines]
-    return "\n".join("| " + " | ".join(line) + " |" for line in rows)
-
-
 def _rows(family: str) -> Iterator[Row]:
     return (row for row in all_rows() if family in row.families)
 
@@ -95,7 +82,7 @@ def _reach(steps: Mapping[str, Result]) -> str:
         for label in list(row.ways)[1:]:
             cells = [row.title, label, *_ratio_cells(row, label, result)]
             lines.append([*cells, *(_pair(result, key, label) for key in ("seconds", "peak_gb"))])
-    return _table(head, lines)
+    return make_table(head, lines)
 
 
 def _ratio_cells(row: Row, label: str, result: Result | None) -> list[str]:
@@ -151,7 +138,7 @@ def _breakdown(steps: Mapping[str, Result]) -> str:
                     "" if share is None else f"{share:.0%}",
                 ]
             )
-    return _table(head, lines)
+    return make_table(head, lines)
 
 
 def _grid(steps: Mapping[str, Result]) -> str:
@@ -173,7 +160,7 @@ def _grid(steps: Mapping[str, Result]) -> str:
                 _why(result, OURS),
             ]
         )
-    return _table(head, lines)
+    return make_table(head, lines)
 
 
 def _describe(problem: Problem) -> list[str]:
@@ -213,14 +200,14 @@ def _objects(steps: Mapping[str, Result]) -> str:
                 _why(result, OURS),
             ]
         )
-    return _table(head, lines)
+    return make_table(head, lines)
 
 
 def _memory(steps: Mapping[str, Result]) -> str:
     head = ["", "peak, GB", "peak / Meta's", "s", "time / Meta's", "time / our fastest"]
     result = steps.get("cpu-512-memory")
     if result is None:
-        return _table(head, [[label] + [""] * 5 for label in _memory_row().ways])
+        return make_table(head, [[label] + [""] * 5 for label in _memory_row().ways])
     medians = result["medians"]
     fastest = min(x["seconds"] for label, x in medians.items() if label != META)
     lines: Lines = []
@@ -230,7 +217,7 @@ def _memory(steps: Mapping[str, Result]) -> str:
         own = "" if label == META else f"{found['seconds'] / fastest:.2f}"
         seconds, peak = _number(found["seconds"]), _number(found["peak_gb"])
         lines.append([label, peak, ratios[0], seconds, ratios[1], own])
-    return _table(head, lines)
+    return make_table(head, lines)
 
 
 _MEASURES = ("peak", "time")
@@ -244,7 +231,7 @@ def _levers(result: Result | None) -> str:
     head = ["with it / without it", "predicted time", "measured time", "each turn", "operations"]
     head.append("peak")
     if result is None:
-        return _table(head, [])
+        return make_table(head, [])
     first, *names = result["ways"]
     lines: Lines = []
     for name in names:
@@ -265,7 +252,7 @@ def _levers(result: Result | None) -> str:
                 f"{1 / ratio['peak']['median']:.3f}",
             ]
         )
-    return _table(head, lines)
+    return make_table(head, lines)
 
 
 def _trackers(result: Result | None) -> str:
@@ -281,4 +268,4 @@ def _trackers(result: Result | None) -> str:
                 *(f"**{ratios[who]['median']:.2f}**" for who in ("meta", "transformers")),
             ]
         )
-    return _table(head, lines)
+    return make_table(head, lines)
