@@ -8,6 +8,7 @@ from sam2_video.config import TrainConfig
 from sam2_video.diagnosis.faults import Fault, find_disk_faults, find_faults
 from sam2_video.diagnosis.fit import Fit, find_network, see_whether_it_fits
 from sam2_video.diagnosis.machine import Machine, look_at_machine
+from sam2_video.diagnosis.presets import find_preset
 from sam2_video.training.machine import choose_precision
 
 UNSEEN = (
@@ -94,7 +95,9 @@ def _describe_machine(machine: Machine) -> Iterator[str]:
     if machine.memory is not None and machine.free_memory is not None:
         yield f"memory    {_gb(machine.memory)}, {_gb(machine.free_memory)} free"
     for gpu in machine.gpus:
-        yield f"GPU       {gpu.name}, {_gb(gpu.total)}, {_gb(gpu.free)} free"
+        preset = find_preset(gpu.total)
+        made_for_it = "" if preset is None else f"; its preset: {preset}"
+        yield f"GPU       {gpu.name}, {_gb(gpu.total)}, {_gb(gpu.free)} free{made_for_it}"
     if not machine.gpus:
         yield "GPU       none that torch sees"
     built = "CPUs" if machine.torch_cuda is None else f"CUDA {machine.torch_cuda}"

@@ -8,7 +8,7 @@ import pytest
 import sam2_video
 from sam2_video.cli import main
 from sam2_video.diagnosis import report
-from sam2_video.diagnosis.machine import look_at_machine
+from sam2_video.diagnosis.machine import Gpu, look_at_machine
 
 SMALL = """
 model:
@@ -58,6 +58,20 @@ def test_too_little_memory_is_an_error_with_a_way_out(config, capsys, monkeypatc
     assert "with trainer.activation_checkpointing: cheap: 0.0" in printed
     assert "error: a step needs about 0.0" in printed
     assert "lower dataset.max_objects" in printed
+
+
+def test_the_need_stands_beside_what_there_is_and_a_gpu_beside_its_preset(config, monkeypatch):
+    gpu = Gpu("RTX 2080 Ti", int(11.5e9), 11 * 10**9)
+    machine = replace(look_at_machine(), gpus=(gpu,))
+    monkeypatch.setattr(report, "look_at_machine", lambda: machine)
+    monkeypatch.setattr(report, "choose_precision", lambda wanted, accelerator: "bf16-mixed")
+    found = sam2_video.doctor(config=config)
+    assert found.fit is not None
+    lines = str(found).splitlines()
+    need = f"{found.fit.need.total / 1e9:.2f}"
+    assert f"this needs about {need} GB; you have 11.0 GB free" in lines
+    (told,) = [line for line in lines if line.startswith("GPU ")]
+    assert told.endswith("RTX 2080 Ti, 11.5 GB, 11.0 GB free; its preset: configs/gpu-11gb.yaml")
 
 
 def test_a_checkpoint_that_is_not_there_is_an_error_of_the_report(config, capsys):

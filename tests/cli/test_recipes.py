@@ -45,6 +45,7 @@ def test_the_recipes_that_were_asked_for_are_there():
         "memory+decoder",
         "lora",
         "small-gpu",
+        *(f"gpu-{card}gb" for card in (8, 11, 16, 24, 48, 80)),
     }
 
 
