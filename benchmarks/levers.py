@@ -15,14 +15,17 @@ from typing import Any
 from unittest.mock import patch
 
 from torch import Tensor
+from transformers import AttentionInterface
+from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 from transformers.models.sam2.modeling_sam2 import Sam2VisionModel
 from transformers.models.sam2_video.modeling_sam2_video import Sam2VideoMemoryAttentionLayer
 
 from sam2_video.files import write_json
 from sam2_video.losses import clip
 from sam2_video.losses.full_size import Term, upsample
-from sam2_video.model import attention, memory_attention, sam2, unroll
+from sam2_video.model import attention, decoder_attention, memory_attention, sam2, unroll
 from sam2_video.model.heads import FrameFeatures
+from sam2_video.training import optimiser
 
 RESULT = Path(__file__).with_name("results") / "levers.json"
 ALL_ON = "all on"
@@ -135,6 +138,11 @@ def _keep_full_size_masks() -> AbstractContextManager[Any]:
     return patch.object(clip, "values_of_terms", compute)
 
 
+def _attend_in_decoder_by_the_fused_kernel() -> AbstractContextManager[Any]:
+    fused = ALL_ATTENTION_FUNCTIONS["sdpa"]
+    return patch.dict(AttentionInterface._global_mapping, {decoder_attention.NAME: fused})
+
+
 LEVERS: Mapping[str, Lever] = {
     "late-values": Lever(
         "attention on the memory itself, 64 wide; values projected after it",
@@ -159,6 +167,21 @@ LEVERS: Mapping[str, Lever] = {
         "gradients of the mask terms at the decoder's size; none of full size kept for backward",
         None,
         _keep_full_size_masks,
+    ),
+    "kept-matrices": Lever(
+        "attention matrices of memory kept for backward, on a CPU",
+        0.94,
+        lambda: patch.object(attention, "KEPT_BYTES", 0),
+    ),
+    "decoder-attention": Lever(
+        "plain products in the decoder's attention, on a CPU",
+        0.98,
+        _attend_in_decoder_by_the_fused_kernel,
+    ),
+    "fused-optimiser": Lever(
+        "AdamW as one kernel for all parameters",
+        None,
+        lambda: patch.object(optimiser, "FUSED_DEVICES", frozenset()),
     ),
     "constants": Lever("rotations and positions made once a size", None, _make_constants_anew),
 }
