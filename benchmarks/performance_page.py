@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from benchmarks.floor_table import make_floor_table
 from benchmarks.step.rows import META, OURS, all_rows
 from benchmarks.step.settings import EVERYTHING, Problem, Row
 from benchmarks.step.timeline import PARTS
@@ -29,6 +30,7 @@ def write_tables(page: str, results: Path = RESULTS) -> str:
         "machines": _machines([*steps.values(), *(x for x in (levers, trackers) if x)]),
         "reach": _reach(steps),
         "breakdown": _breakdown(steps),
+        "floor": make_floor_table(_rows("reach"), steps),
         "grid": _grid(steps),
         "objects": _objects(steps),
         "memory": _memory(steps),

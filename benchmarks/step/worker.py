@@ -4,7 +4,7 @@ import resource
 import tempfile
 import time
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from benchmarks.levers import switched_off
 from benchmarks.peaks import available_gb, forget, held_gb, peak_gb
 from benchmarks.step import meta, ours
 from benchmarks.step.contestant import Contestant
+from benchmarks.step.floor import Census
 from benchmarks.step.flops import counted, measure_matmul
 from benchmarks.step.settings import Problem, Way
 from benchmarks.step.timeline import Timeline, timeline_on, watch
@@ -29,7 +30,8 @@ killed, nor is anybody else."""
 def prepare(task: Answer) -> tuple[Answer, Callable[[Answer], Answer]]:
     """Load a contestant and let it take a step that does not count, and one more if compiled.
 
-    In the first operations are counted. What is loaded is measured before it, peaks after both.
+    In the first operations are counted, on a CPU one by one. What is loaded is measured before it,
+    peaks after both.
     """
     problem, way = Problem.read(task["problem"]), Way(**task["way"])
     device = torch.device(problem.device)
@@ -43,7 +45,8 @@ def prepare(task: Answer) -> tuple[Answer, Callable[[Answer], Answer]]:
     )
     forget(device)
     loaded = held_gb(device)
-    with counted() as count:
+    census = Census() if device.type == "cpu" else None
+    with census or nullcontext(), counted() as count:
         work_done = Timeline(count)
         with watch(work_done, contestant.places):
             loss, norm = contestant.step(work_done)
@@ -55,6 +58,8 @@ def prepare(task: Answer) -> tuple[Answer, Callable[[Answer], Answer]]:
         "loss": loss.item(),
         "gradient_norm": norm.item(),
     }
+    if census is not None:
+        found["floor"] = census.measure()
     if way.compile != "off":
         found["compiled"] = _compile(contestant, way, device)
     forget(device)
