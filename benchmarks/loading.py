@@ -9,12 +9,12 @@ import argparse
 import gc
 import json
 import os
-import platform
 import resource
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from importlib.metadata import version
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -22,10 +22,12 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
-from PIL import Image
 
+from benchmarks.loading_page import RESULT, write_page
+from benchmarks.machine import describe_machine
 from sam2_video.config import DatasetConfig
 from sam2_video.data.check import inspect_data
+from sam2_video.data.cores import num_cores
 from sam2_video.data.dataset import ClipDataset, ClipSet
 from sam2_video.data.folder import FolderVideo
 from sam2_video.data.layout import open_dataset
@@ -39,7 +41,6 @@ from sam2_video.files import write_json
 from sam2_video.masks import encode_rle
 from sam2_video.visualise import encode_mp4
 
-RESULT = Path(__file__).with_name("results") / "loading.json"
 NUM_VIDEOS, NUM_FRAMES = 1000, 100
 MANY_VIDEOS, WORKERS = 10_000, 4
 FRAME_SIZES = {512: (480, 854), 1024: (1080, 1920)}
@@ -63,6 +64,12 @@ def measure_check(folder: Path) -> dict[str, Any]:
                 (place / path.name).hardlink_to(path)
     config = DatasetConfig(data_path=str(folder / "davis"))
     found: dict[str, Any] = {"videos": NUM_VIDEOS, "frames": NUM_VIDEOS * NUM_FRAMES}
+    found["files"] = sum(map(len, files)) * NUM_VIDEOS
+    open_dataset(folder / "davis")  # the system looks its folders up for the first time
+    for name, follow_links in (("open_and_check_links", False), ("open", True)):
+        used = _cpu_seconds()
+        open_dataset(folder / "davis", follow_links=follow_links)
+        found[name] = {"cpu_seconds": _cpu_seconds() - used}
     for name in ("read", "from_index"):
         start, used = time.perf_counter(), _cpu_seconds()
         inspect_data(config, 0)
@@ -147,8 +154,8 @@ def _memory(name: str) -> float:
     return float(line.split()[1]) * 1024
 
 
-def measure_loader(folder: Path) -> list[dict[str, Any]]:
-    """Load clips of each layout, at two sizes, in this process and in two others."""
+def measure_loader(folder: Path) -> dict[str, Any]:
+    """Load clips of each layout, at two sizes, in this process, in another one, and in two."""
     rows = []
     for side, size in FRAME_SIZES.items():
         source = folder / str(side)
@@ -161,23 +168,28 @@ def measure_loader(folder: Path) -> list[dict[str, Any]]:
         }
         for layout, (data, masks) in layouts.items():
             videos = tuple(open_dataset(data, masks))
-            for workers in (0, 2):
-                speed = _time_loader(videos, (side, side), workers)
-                row = {"layout": layout, "input": side, "frames": list(size), "workers": workers}
-                rows.append(row | {"clips_per_second": speed})
-                print(rows[-1], flush=True)
-    return rows
+            found = {workers: _time_loader(videos, (side, side), workers) for workers in (0, 1, 2)}
+            row: dict[str, Any] = {"layout": layout, "input": side, "frames": list(size)}
+            row["cpu_seconds_a_clip"] = found[0][1]
+            row["clips_per_second"] = {str(count): found[count][0] for count in (1, 2)}
+            rows.append(row)
+            print(row, flush=True)
+    return {"length": SETTINGS.length, "max_objects": SETTINGS.max_objects, "rows": rows}
 
 
-def _time_loader(videos: tuple[Any, ...], size: tuple[int, int], workers: int) -> float:
+def _time_loader(
+    videos: tuple[Video, ...], size: tuple[int, int], workers: int
+) -> tuple[float, float]:
+    """Return clips a second, and the seconds of this process' processor that a clip took."""
     clips_per_video = CLIPS / len(videos)
-    dataset = ClipDataset([ClipSet(videos, SETTINGS, clips_per_video)], 0, size)
+    shelf = Shelf(videos) if workers else videos
+    dataset = ClipDataset([ClipSet(shelf, SETTINGS, clips_per_video)], 0, size)
     loader = ClipLoader(dataset, EpochSampler(len(dataset), 0), 1, workers)
     for _ in loader:  # processes start, and visible objects are found out
         pass
-    start = time.perf_counter()
+    start, used = time.perf_counter(), time.process_time()
     count = sum(batch.num_clips for batch in loader)
-    return count / (time.perf_counter() - start)
+    return count / (time.perf_counter() - start), (time.process_time() - used) / count
 
 
 def _write_sav(source: Path, folder: Path) -> None:
@@ -201,7 +213,7 @@ def _write_sav(source: Path, folder: Path) -> None:
         write_json(folder / f"{video.video_id}_manual.json", content)
 
 
-PARTS: Mapping[str, Callable[[Path], Any]] = {
+PARTS: Mapping[str, Callable[[Path], dict[str, Any]]] = {
     "check": measure_check,
     "memory": measure_memory,
     "loader": measure_loader,
@@ -211,23 +223,31 @@ PARTS: Mapping[str, Callable[[Path], Any]] = {
 def main(argv: Sequence[str] | None = None) -> None:
     """Measure what was asked for, each part in a process, and keep the rest of the results."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("parts", nargs="*", choices=[*PARTS, []], default=list(PARTS))
+    parser.add_argument("parts", nargs="*", choices=[*PARTS, []], default=[])
+    parser.add_argument("--page", action="store_true", help="only write docs/check.md anew")
     parser.add_argument("--inside", action="store_true", help=argparse.SUPPRESS)
     arguments = parser.parse_args(argv)
+    if arguments.page:
+        write_page()
+        return
     if arguments.inside:
         with TemporaryDirectory() as folder:
             print(json.dumps(PARTS[arguments.parts[0]](Path(folder))))
         return
     results = json.loads(RESULT.read_text()) if RESULT.is_file() else {}
-    for part in arguments.parts:
+    for part in arguments.parts or PARTS:
         command = [sys.executable, "-m", "benchmarks.loading", part, "--inside"]
         done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
-        results[part] = json.loads(done.stdout.splitlines()[-1])
-    cores = len(os.sched_getaffinity(0))
-    results["machine"] = {"python": platform.python_version(), "cores": cores}
-    results["machine"]["pillow"] = Image.__version__
+        measured = json.loads(done.stdout.splitlines()[-1])
+        results[part] = measured | {"machine": _describe_machine()}
     write_json(RESULT, results)
+    write_page()
     print(json.dumps(results, indent=2))
+
+
+def _describe_machine() -> dict[str, Any]:
+    versions = {name: version(name) for name in ("torch", "pillow", "opencv-python-headless")}
+    return {"cpu": describe_machine()["cpu"], "cores": num_cores(), "versions": versions}
 
 
 if __name__ == "__main__":

@@ -32,8 +32,7 @@ class Shelf(Sequence[Video]):
             for place, video in enumerate(videos)
             if not isinstance(video.frames, ImageFiles)
         }
-        # what is put aside meanwhile, and then freed, would leave holes all over the memory, which
-        # loading processes would fill: pages of their own once more
+        # the block grows by each piece: pieces that are kept till the end would take as much again
         content, firsts, starts, lengths = bytearray(), array("q", [0]), array("q"), array("q")
         for place, video in enumerate(videos):
             for piece in _take_apart(video) if place not in self._kept else ():
@@ -42,13 +41,8 @@ class Shelf(Sequence[Video]):
                 content += piece
                 content += bytes(-len(content) % _ALIGNMENT)
             firsts.append(len(starts))
-        self._content, self._firsts, self._starts, self._lengths = (
-            np.frombuffer(one, dtype=kind)
-            for one, kind in (
-                (content, np.uint8),
-                *((x, np.int64) for x in (firsts, starts, lengths)),
-            )
-        )
+        self._content = np.frombuffer(content, dtype=np.uint8)
+        self._firsts, self._starts, self._lengths = map(np.asarray, (firsts, starts, lengths))
 
     def __len__(self) -> int:
         return len(self._firsts) - 1
