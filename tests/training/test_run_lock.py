@@ -41,6 +41,23 @@ def test_a_second_run_in_a_folder_is_refused_while_the_first_lives(other_process
     assert not (tmp_path / "run" / LOCK).exists()
 
 
+def test_a_lock_that_its_holder_removes_while_it_is_taken_is_taken_anew(tmp_path, monkeypatch):
+    lock_file, numbers = RunLock._lock, []
+
+    def end_and_lock(lock, number):
+        if not numbers:
+            lock.path.unlink()
+        numbers.append(number)
+        lock_file(lock, number)
+
+    monkeypatch.setattr(RunLock, "_lock", end_and_lock)
+    with RunLock(tmp_path) as lock:
+        lock.take()
+        lock.check()
+        assert f"process {os.getpid()} on" in (tmp_path / LOCK).read_text()
+    assert len(numbers) == 2
+
+
 def test_a_run_whose_folder_is_deleted_stops_and_writes_nothing_more(run, tmp_path, monkeypatch):
     output_dir = tmp_path / "run"
     at_call(monkeypatch, "training_step", 5, lambda: shutil.rmtree(output_dir))
