@@ -65,6 +65,7 @@ def see_whether_it_fits(
     precision: str,
     room: int | None,
     *,
+    device: str = "cpu",
     is_assumed: bool = False,
     reserve: int = RESERVE,
 ) -> Fit:
@@ -74,7 +75,7 @@ def see_whether_it_fits(
     num_objects = config.dataset.max_objects
 
     def need_of(changed: TrainConfig) -> MemoryNeed:
-        return predict_need(changed, architecture, num_clips, num_objects, precision)
+        return predict_need(changed, architecture, num_clips, num_objects, precision, device=device)
 
     fit = Fit(
         architecture.name,

@@ -71,7 +71,14 @@ def diagnose(config: TrainConfig) -> Diagnosis:
     is_on_gpu = bool(machine.gpus) and config.trainer.accelerator != "cpu"
     precision = choose_precision(config.trainer.precision, "gpu" if is_on_gpu else "cpu")
     room = min(gpu.free for gpu in machine.gpus) if is_on_gpu else machine.free_memory
-    fit = see_whether_it_fits(config, architecture, precision, room, is_assumed=is_assumed)
+    fit = see_whether_it_fits(
+        config,
+        architecture,
+        precision,
+        room,
+        device="cuda" if is_on_gpu else "cpu",
+        is_assumed=is_assumed,
+    )
     if not fit.fits:
         faults.append(_too_little(fit))
     faults += find_disk_faults(config, fit.need.weights + fit.need.optimiser + fit.need.copies)

@@ -64,7 +64,13 @@ def choose_batch_size(
         room = _room(device)
         if room is not None and most_clips > 1:
             need = predict_need(
-                config, model.architecture, 1, most_objects, precision, is_joined=is_joined
+                config,
+                model.architecture,
+                1,
+                most_objects,
+                precision,
+                device=device.type,
+                is_joined=is_joined,
             )
             first = need.num_clips_in(room)
         trial = _Trial(config, model, device, precision, clip, is_joined=is_joined)

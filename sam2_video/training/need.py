@@ -13,6 +13,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 
 from sam2_video.config import DatasetConfig, TrainConfig
 from sam2_video.model.architecture import Architecture, build_network
+from sam2_video.model.attention import kernels_of
 from sam2_video.model.sam2 import SAM2Model
 from sam2_video.structures import Corrections, ModelClips, Prompt
 from sam2_video.training.footprint import Footprint
@@ -70,6 +71,7 @@ def predict_need(
     num_objects: int,
     precision: str,
     *,
+    device: str = "cpu",
     is_joined: bool = False,
 ) -> MemoryNeed:
     """Return what a step of the largest clips needs that can come.
@@ -80,8 +82,24 @@ def predict_need(
         num_clips: of the batch.
         num_objects: of each clip.
         precision: resolved: 32-true, bf16-mixed or 16-mixed.
+        device: cpu or cuda, whose kernels keep different things.
         is_joined: several processes train together.
     """
+    with kernels_of(device):
+        return _predict(
+            config, architecture, num_clips, num_objects, precision, is_joined=is_joined
+        )
+
+
+def _predict(
+    config: TrainConfig,
+    architecture: Architecture,
+    num_clips: int,
+    num_objects: int,
+    precision: str,
+    *,
+    is_joined: bool,
+) -> MemoryNeed:
     without_content = FakeTensorMode(allow_non_fake_inputs=True)
     model = _build(config, architecture, without_content)
     learning = [p for p in model.parameters() if p.requires_grad]

@@ -16,12 +16,12 @@ def asked(monkeypatch):
     """Let the need be read off the settings; return what was asked for."""
     seen = []
 
-    def predict(config, architecture, num_clips, num_objects, precision):
+    def predict(config, architecture, num_clips, num_objects, precision, device):
         trainer = config.trainer
         kept = {"none": 40, "clicks": 30, "cheap": 20, "frames": 10}
         size = kept[trainer.activation_checkpointing] * GB
         size *= min(trainer.clips_at_once or num_clips, num_clips)
-        seen.append((num_clips, num_objects, precision))
+        seen.append((num_clips, num_objects, precision, device))
         size //= num_objects // (trainer.objects_at_once or num_objects)
         return MemoryNeed(GB, 0, 0, 0, 0, size, 0)
 
@@ -31,14 +31,14 @@ def asked(monkeypatch):
 
 def see(room, **settings):
     config = load_config(None, {name.replace("__", "."): x for name, x in settings.items()})
-    return see_whether_it_fits(config, MICRO, "bf16-mixed", room)
+    return see_whether_it_fits(config, MICRO, "bf16-mixed", room, device="cuda")
 
 
 def test_what_fits_needs_no_advice(asked):
     found = see(41 * GB + RESERVE, dataset__max_objects=4)
     assert found.fits
     assert found.options == ()
-    assert asked == [(1, 4, "bf16-mixed")]
+    assert asked == [(1, 4, "bf16-mixed", "cuda")]
 
 
 def test_the_fastest_setting_that_fits_is_found_and_no_slower_one_tried(asked):

@@ -120,6 +120,15 @@ def test_more_is_needed_for_more_and_less_where_more_is_computed_twice():
     assert one.num_clips_in(one.total - 1) == one.num_clips_in(0) == 0
 
 
+def test_the_kernels_of_the_device_are_counted():
+    config = load_config(None, SMALL)
+    on_gpu, on_cpu = (
+        predict_need(config, MICRO, 1, NUM_OBJECTS, "bf16-mixed", device=device).kept
+        for device in ("cuda", "cpu")
+    )
+    assert on_gpu != on_cpu
+
+
 @pytest.mark.gpu
 def test_a_gpu_holds_what_was_predicted():
     """At a size at which activations, not the libraries' own memory, are most of the need."""
@@ -140,5 +149,5 @@ def test_a_gpu_holds_what_was_predicted():
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
-    need = predict_need(config, model.architecture, 1, 3, "bf16-mixed")
+    need = predict_need(config, model.architecture, 1, 3, "bf16-mixed", device="cuda")
     assert torch.cuda.max_memory_allocated() == pytest.approx(need.total, rel=0.15)
