@@ -6,7 +6,6 @@ makes little in bfloat16 of what the processor can do, and has no dropout.
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from contextvars import ContextVar
 
 import torch
 from torch import Tensor
@@ -59,19 +58,20 @@ def has_narrow_kernel(tensor: Tensor) -> bool:
     on data-centre cards, takes narrower ones only forward. What is left are the memory-efficient
     kernel and flex attention. `benchmarks/attention.py` measures them; until then flash it is.
     """
-    device = _DEVICE.get() or tensor.device.type
+    device = _as_on[-1] or tensor.device.type
     return device == "cpu" and tensor.dtype in _DTYPES
 
 
 _DTYPES = (torch.float32, torch.float64, torch.bfloat16)
-_DEVICE: ContextVar[str | None] = ContextVar("device", default=None)
+_as_on: list[str | None] = [None]
+"""A list, for compilers know no context variables."""
 
 
 @contextmanager
 def kernels_of(device: str) -> Iterator[None]:
     """Choose kernels as on a device of another type: for tensors without content."""
-    before = _DEVICE.set(device)
+    _as_on.append(device)
     try:
         yield
     finally:
-        _DEVICE.reset(before)
+        _as_on.pop()
