@@ -14,6 +14,7 @@ from sam2_video.model.correction import Clicks, correct
 from sam2_video.model.heads import FrameFeatures, HeadOutput, adopt_mask, decode, wants_hypotheses
 from sam2_video.model.memory import MemoryBank, MemoryEntry
 from sam2_video.model.memory_attention import attend_to_memory, memory_positions
+from sam2_video.model.memory_encoder import embed_masks, fuse
 from sam2_video.model.recompute import Recomputed, run_and_keep
 from sam2_video.structures import Corrections, FrameOutput, Prompt, send
 
@@ -256,7 +257,7 @@ def encode_memory(
     masks = masks * config.sigmoid_scale_for_mem_enc + config.sigmoid_bias_for_mem_enc
     # its own forward would project the image again for each object
     images = features.spread(encoder.feature_projection(features.embedding))
-    memory = encoder.projection(encoder.memory_fuser(images + encoder.mask_downsampler(masks)))
+    memory = fuse(encoder, images + embed_masks(encoder, masks))
     occlusion = network.occlusion_spatial_embedding_parameter
     if occlusion is not None:
         is_absent = (object_score_logits <= 0).to(memory.dtype)
