@@ -20,7 +20,7 @@ from sam2_video.model.recompute import Recomputed
 from sam2_video.model.sam2 import SAM2Model
 from sam2_video.prompts import simulate_user
 from sam2_video.structures import ClipBatch, Corrections, ModelClips, Prompt
-from sam2_video.training.allocator import give_back_freed_blocks
+from sam2_video.training.allocator import give_back_freed_blocks, keep_freed_blocks
 from sam2_video.training.out_of_memory import compute_together
 from sam2_video.training.parts import ClipGroup, Part, divide
 from sam2_video.training.values import (
@@ -113,6 +113,14 @@ def learn_from(
     return Learned(loss, torch.stack(similarities).sum(), torch.stack(numbers).sum())
 
 
+def _choose_allocation(are_frames_recomputed: bool, activation_checkpointing: Recomputed) -> None:
+    """Give freed memory back where a frame is computed twice, for there is none to lose."""
+    if are_frames_recomputed:
+        give_back_freed_blocks()
+    elif activation_checkpointing != "cheap":
+        keep_freed_blocks()
+
+
 def _track_groups(
     model: SAM2Model,
     lesson: Lesson,
@@ -125,9 +133,8 @@ def _track_groups(
     clips = lesson.clips
     is_divided = sum(len(group.parts) for group in groups) > 1
     are_frames_recomputed = is_divided or activation_checkpointing == "frames"
-    if are_frames_recomputed and clips.targets.device.type == "cpu":
-        # who has a frame computed twice has no memory to lose; it takes some time
-        give_back_freed_blocks()
+    if clips.targets.device.type == "cpu":
+        _choose_allocation(are_frames_recomputed, activation_checkpointing)
     encode = _encode_twice if are_frames_recomputed else SAM2Model.encode
     track = partial(checkpoint, _track, use_reentrant=False) if is_divided else _track
     found = []
