@@ -14,6 +14,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from importlib.metadata import version
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
@@ -47,6 +48,8 @@ FRAME_SIZES = {512: (480, 854), 1024: (1080, 1920)}
 """Height and width of the stored frames at each size of the model's input."""
 CLIPS = 40
 SETTINGS = ClipSettings(length=5, frame_stride=(1, 3), reverse_probability=0.5, max_objects=3)
+PRESET = replace(SETTINGS, length=8, max_objects=7)
+"""The clips of the presets for GPUs: as many frames, and as many objects as the largest of them."""
 MIB = 2**20
 
 
@@ -166,24 +169,37 @@ def measure_loader(folder: Path) -> dict[str, Any]:
             "COCO (JPEG, RLE)": (source / "coco.json", None),
             "SA-V (mp4, RLE)": (folder / f"sav_{side}", None),
         }
-        for layout, (data, masks) in layouts.items():
-            videos = tuple(open_dataset(data, masks))
-            found = {workers: _time_loader(videos, (side, side), workers) for workers in (0, 1, 2)}
-            row: dict[str, Any] = {"layout": layout, "input": side, "frames": list(size)}
-            row["cpu_seconds_a_clip"] = found[0][1]
-            row["clips_per_second"] = {str(count): found[count][0] for count in (1, 2)}
-            rows.append(row)
-            print(row, flush=True)
-    return {"length": SETTINGS.length, "max_objects": SETTINGS.max_objects, "rows": rows}
+        for layout, places in layouts.items():
+            rows.append(_measure_layout(layout, places, side, SETTINGS))
+    source = folder / "preset"
+    side, size = list(FRAME_SIZES.items())[-1]
+    write_dataset(source, 0, 4, 24, size, (PRESET.max_objects, PRESET.max_objects))
+    layout = f"DAVIS, {PRESET.length} frames, {PRESET.max_objects} objects"
+    preset = _measure_layout(layout, (source / "videos", source / "masks"), side, PRESET)
+    shape = {"length": SETTINGS.length, "max_objects": SETTINGS.max_objects}
+    return shape | {"rows": rows, "preset": preset}
+
+
+def _measure_layout(
+    layout: str, places: tuple[Path, Path | None], side: int, settings: ClipSettings
+) -> dict[str, Any]:
+    videos = tuple(open_dataset(*places))
+    size = (side, side)
+    found = {count: _time_loader(videos, size, count, settings) for count in (0, 1, 2)}
+    row: dict[str, Any] = {"layout": layout, "input": side, "frames": list(videos[0].size)}
+    row["cpu_seconds_a_clip"] = found[0][1]
+    row["clips_per_second"] = {str(count): found[count][0] for count in (1, 2)}
+    print(row, flush=True)
+    return row
 
 
 def _time_loader(
-    videos: tuple[Video, ...], size: tuple[int, int], workers: int
+    videos: tuple[Video, ...], size: tuple[int, int], workers: int, settings: ClipSettings
 ) -> tuple[float, float]:
     """Return clips a second, and the seconds of this process' processor that a clip took."""
     clips_per_video = CLIPS / len(videos)
     shelf = Shelf(videos) if workers else videos
-    dataset = ClipDataset([ClipSet(shelf, SETTINGS, clips_per_video)], 0, size)
+    dataset = ClipDataset([ClipSet(shelf, settings, clips_per_video)], 0, size)
     loader = ClipLoader(dataset, EpochSampler(len(dataset), 0), 1, workers)
     for _ in loader:  # processes start, and visible objects are found out
         pass

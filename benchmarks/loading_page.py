@@ -8,6 +8,7 @@ from typing import Any
 PAGE = Path(__file__).parents[1] / "docs" / "check.md"
 RESULT = Path(__file__).with_name("results") / "loading.json"
 BEGIN, END = "<!-- tables: python -m benchmarks.loading -->", "<!-- end of tables -->"
+PRESETS = RESULT.with_name("presets.json")
 CORES = 8
 LOADING = CORES - 1
 """Processes that training starts there by itself: one core is left to it."""
@@ -16,10 +17,15 @@ Result = Mapping[str, Any]
 
 def write_page(page: Path = PAGE) -> None:
     """Write the page with its tables made anew."""
-    page.write_text(write_tables(page.read_text(), json.loads(RESULT.read_text())))
+    page.write_text(write_tables(page.read_text(), *read_results()))
 
 
-def write_tables(page: str, results: Result) -> str:
+def read_results() -> tuple[Result, Result]:
+    """Return what was measured of loading, and what was counted of the presets."""
+    return json.loads(RESULT.read_text()), json.loads(PRESETS.read_text())["cards"]
+
+
+def write_tables(page: str, results: Result, presets: Result) -> str:
     """Return the page with its tables made from the results of each part."""
     head, begin, rest = page.partition(BEGIN)
     _, end, tail = rest.partition(END)
@@ -31,6 +37,8 @@ def write_tables(page: str, results: Result) -> str:
         for name, make in makers.items()
         if name in results
     ]
+    if "loader" in results:
+        parts.append("\n".join(_presets(results["loader"]["preset"], presets)))
     tables = "\n\n".join(parts) or "Nothing has been measured yet."
     return f"{head}{begin}\n{tables}\n{end}{tail}"
 
@@ -79,7 +87,7 @@ def _loader(result: Result) -> Iterator[str]:
     yield ""
     head = ["data", "frames", "input", "ms of a core a clip", "clips/s: 1 process", "2 processes"]
     rows = []
-    for row in result["rows"]:
+    for row in [*result["rows"], result["preset"]]:
         one, two = (row["clips_per_second"][count] for count in ("1", "2"))
         rows.append(
             [
@@ -89,10 +97,30 @@ def _loader(result: Result) -> Iterator[str]:
                 f"{1000 * row['cpu_seconds_a_clip']:.0f}",
                 f"{one:.1f}",
                 f"{two:.1f} ({two / one:.2f}x)",
-                f"{two / 2 * LOADING:.0f}",
+                f"{_multiply(row):.0f}",
             ]
         )
     yield from _table([*head, f"{CORES} cores, multiplied"], rows)
+
+
+def _multiply(row: Result) -> float:
+    """Return the clips/s of 8 cores."""
+    return row["clips_per_second"]["2"] / 2 * LOADING
+
+
+def _presets(row: Result, presets: Result) -> Iterator[str]:
+    speed = _multiply(row)
+    yield (
+        f"The presets: with {CORES} cores ({speed:.0f} clips/s, {row['layout']}, multiplied) a GPU "
+        "waits for data only if it does more than this. What a clip takes is counted, forward and "
+        "backward (a preset with fewer objects a clip loads faster):"
+    )
+    yield ""
+    rows = []
+    for card, preset in presets.items():
+        each = preset["tflop"] / preset["clips"]
+        rows.append([f"gpu-{card}gb", f"{each:.1f}", f"{speed * each:,.0f} TFLOP/s"])
+    yield from _table(["preset", "TFLOP a clip", "the GPU would have to do"], rows)
 
 
 def _seconds(value: float | None) -> str:

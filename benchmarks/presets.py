@@ -1,17 +1,22 @@
 """`python -m benchmarks.presets`: what each preset in configs/ needs, by the prediction."""
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, replace
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
+from unittest.mock import patch
 
 from benchmarks.machine import ROOT, describe_versions
 from benchmarks.memory_page import write_page
+from benchmarks.step.flops import counted
 from sam2_video.config import TrainConfig
 from sam2_video.configuration import load_config
 from sam2_video.diagnosis.fit import Fit, find_network, see_whether_it_fits
 from sam2_video.diagnosis.presets import PRESETS
+from sam2_video.training import need
 
 RESULTS = Path(__file__).with_name("results") / "presets.json"
 PRECISION = "bf16-mixed"
@@ -38,10 +43,33 @@ def see(card: int, frames: int | None = None) -> tuple[TrainConfig, Fit]:
     return config, see_whether_it_fits(config, architecture, PRECISION, room=None, device="cuda")
 
 
+@contextmanager
+def counting() -> Iterator[list[int]]:
+    """Count the operations of the steps that are predicted within: forward and backward passes."""
+    counts: list[int] = []
+
+    class Counted(need.Footprint):
+        def __enter__(self) -> Self:
+            self._counted = counted()
+            self._count = self._counted.__enter__()
+            return super().__enter__()
+
+        def __exit__(self, *error: Any) -> None:  # noqa: ANN401 (whatever was raised)
+            super().__exit__(*error)
+            counts.append(self._count())
+            self._counted.__exit__(*error)
+
+    with patch.object(need, "Footprint", Counted):
+        yield counts
+
+
 def describe(card: int) -> dict[str, Any]:
     """Return what is recorded of a preset."""
-    config, fit = see(card)
+    with counting() as counts:
+        config, fit = see(card)
+    assert len(counts) == 2
     return {
+        "tflop": sum(counts) / 1e12,
         "preset": hash_preset(card),
         "network": fit.architecture,
         "learns": config.model.trainable_modules,

@@ -1,7 +1,7 @@
 """Attention of one head, by the kernel that suits device, precision and widths.
 
 PyTorch's fused CPU kernel wants keys and values of one width (memory has 64 channels, keys 256),
-makes little in bfloat16 of what the processor can do, and has no dropout.
+computes the matrix twice, makes little in bfloat16 of what the processor can do, and has no dropout.
 """
 
 from collections.abc import Iterator
@@ -38,10 +38,10 @@ def attend(
     if has_narrow_kernel(queries):
         if dropout:
             return attend_and_keep(queries, keys, values, dropout)[0]
+        size = queries.shape[1] * keys.shape[1] * queries.element_size()
+        if is_matrix_kept and torch.is_grad_enabled() and size <= KEPT_BYTES:
+            return attend_and_keep(queries, keys, values, 0.0)[0]
         if queries.dtype == torch.bfloat16 or values.shape[-1] < keys.shape[-1]:
-            size = queries.shape[1] * keys.shape[1] * queries.element_size()
-            if is_matrix_kept and torch.is_grad_enabled() and size <= KEPT_BYTES:
-                return attend_and_keep(queries, keys, values, 0.0)[0]
             return attend_in_blocks(queries, keys, values)
     # PyTorch's fused kernels are for several heads, and take the last axis as it lies in memory
     attended = F.scaled_dot_product_attention(

@@ -25,7 +25,7 @@ def attend_in_blocks(queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
     scaled = queries * queries.shape[-1] ** -0.5
     for part, rows in _blocks(queries, keys):
         weights = _weights(scaled[part, rows], keys[part])
-        attended[part, rows] = _product(weights, values[part])
+        _product(weights, values[part], attended[part, rows])
     return attended
 
 
@@ -45,7 +45,7 @@ def attend_and_keep(
             stays = draw_kept(weights.shape, dropout)
             weights.copy_(torch.where(stays, weights, -weights))
             weights = weights.clamp_min(0)
-        attended[part, rows] = _product(weights, values[part])
+        _product(weights, values[part], attended[part, rows])
     return attended.mul_(scale_of_kept(dropout)) if dropout else attended, kept
 
 
@@ -129,7 +129,7 @@ def _gradients(
         else:
             _add_product(of_values[part], weights.transpose(1, 2), grad)
         of_scores = torch._softmax_backward_data(of_weights, weights, -1, weights.dtype)
-        of_queries[part, rows] = _product(of_scores, key)
+        _product(of_scores, key, of_queries[part, rows])
         _add_product(of_keys[part], of_scores.transpose(1, 2), query)
     return of_queries.mul_(scale), of_keys.to(keys.dtype), of_values.to(values.dtype)
 
