@@ -1,7 +1,8 @@
 """Attention of one head, by the kernel that suits device, precision and widths.
 
 PyTorch's fused CPU kernel wants keys and values of one width (memory has 64 channels, keys 256),
-computes the matrix twice, makes little in bfloat16 of what the processor can do, and has no dropout.
+computes the matrix twice, makes little in bfloat16 of what the processor can do, and has no
+dropout.
 """
 
 from collections.abc import Iterator
