@@ -157,7 +157,7 @@ def _read_count(path: Path, content: dict[str, Any], key: str) -> int:
     value = content.get(key)
     # SA-V writes whole numbers as 483.0
     if not isinstance(value, int | float) or not 1 <= value < MOST_FRAMES or value % 1:
-        raise ValueError(f"{path}: `{key}` is {str(value)[:40]!r}, expected a whole number above 0")
+        raise ValueError(f"{path}: `{key}` is {str(value)[:40]}, expected a whole number above 0")
     return int(value)
 
 

@@ -29,6 +29,9 @@ def embed_masks(encoder: Sam2VideoMemoryEncoder, masks: Tensor) -> Tensor:
 
 def fuse(encoder: Sam2VideoMemoryEncoder, features: Tensor) -> Tensor:
     """Return the memory [objects, memory_channels, height, width] of image and masks together."""
+    if _is_slow(features):
+        # rounding must not depend on how an image's features lie in memory: some are of a file
+        features = features.contiguous()
     for block in encoder.memory_fuser.layers:
         assert isinstance(block, Sam2VideoMemoryFuserCXBlock)
         mixed = _normalise(block.layer_norm, _convolve_by_channel(block.depthwise_conv, features))

@@ -26,8 +26,8 @@ from sam2_video.model.unroll import track_clips
 from sam2_video.pixels import prepare_frames
 from sam2_video.structures import Corrections, FrameLevels, FrameOutput, Prompt
 
-PIXELS_AT_ONCE = 1024**2
-"""Of the images that a frozen encoder sees at once: more gains nothing and costs memory."""
+IMAGES_AT_ONCE, PIXELS_AT_ONCE = 8, 1024**2
+"""What a frozen encoder sees at once, at most: more gains nothing and costs memory."""
 
 
 class SAM2Model(nn.Module):
@@ -166,7 +166,7 @@ class SAM2Model(nn.Module):
         The projections for the mask decoder, which make it a fifth as large, are the decoder's:
         where they learn they are left out, and keep their graph.
         """
-        at_once = max(PIXELS_AT_ONCE // pixels[0, 0].numel(), 1)
+        at_once = min(max(PIXELS_AT_ONCE // pixels[0, 0].numel(), 1), IMAGES_AT_ONCE)
         with torch.no_grad():
             return FrameLevels.join([self._fix(chunk) for chunk in pixels.split(at_once)])
 

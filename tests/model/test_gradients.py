@@ -6,7 +6,6 @@ import pytest
 import torch
 from torch import Tensor
 
-from sam2_video.model import sam2
 from sam2_video.model.sam2 import SAM2Model
 from sam2_video.structures import FrameOutput, Prompt
 from tests.model.micro import (
@@ -94,8 +93,7 @@ def test_every_parameter_around_memory_receives_a_gradient():
     assert reached == learning - {"no_memory_positional_encoding"}
 
 
-def test_a_frozen_encoder_runs_without_a_graph_and_in_chunks(monkeypatch):
-    monkeypatch.setattr(sam2, "PIXELS_AT_ONCE", 8 * 64 * 64)
+def test_a_frozen_encoder_runs_without_a_graph_and_in_chunks():
     model = micro_model(["memory"]).train()
     chunks = []
     model.network.vision_encoder.neck.convs[-1].register_forward_hook(

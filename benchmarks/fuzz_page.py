@@ -1,13 +1,17 @@
-"""`python -m fuzz.page`: make the table of docs/reliability.md from the runs of targets."""
+"""`python -m benchmarks.fuzz_page`: make the table of docs/reliability.md from the fuzzer's runs.
+
+It stands apart from the fuzzer, whose package wants atheris and instruments what is imported.
+"""
 
 import json
 from pathlib import Path
 
-from fuzz.run import HERE, TARGETS
+from benchmarks.machine import ROOT
 
-PAGE = HERE.parent / "docs" / "reliability.md"
-RESULTS = HERE.parent / "benchmarks" / "results" / "fuzz.json"
-BEGIN, END = "<!-- targets: fuzz/page.py -->", "<!-- end of targets -->"
+PAGE = ROOT / "docs" / "reliability.md"
+RESULTS = ROOT / "benchmarks" / "results" / "fuzz.json"
+TARGETS = sorted(path.stem.removeprefix("fuzz_") for path in (ROOT / "fuzz").glob("fuzz_*.py"))
+BEGIN, END = "<!-- targets: benchmarks/fuzz_page.py -->", "<!-- end of targets -->"
 
 
 def write_table(page: str, results: Path = RESULTS) -> str:

@@ -4,13 +4,12 @@ import json
 
 import pytest
 
-from fuzz.page import BEGIN, END, PAGE, RESULTS, write_table
-from fuzz.run import TARGETS
+from benchmarks.fuzz_page import BEGIN, END, PAGE, RESULTS, TARGETS, write_table
 
 
 def test_the_page_holds_the_table_of_the_recorded_runs():
     page = PAGE.read_text()
-    assert page == write_table(page), "run: python -m fuzz.page"
+    assert page == write_table(page), "run: python -m benchmarks.fuzz_page"
 
 
 def test_every_target_has_been_run_to_its_end():
