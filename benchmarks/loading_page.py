@@ -1,9 +1,11 @@
 """The tables of docs/check.md, made from what was measured; what was not stays empty."""
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
+
+from benchmarks.tables import make_table
 
 PAGE = Path(__file__).parents[1] / "docs" / "check.md"
 RESULT = Path(__file__).with_name("results") / "loading.json"
@@ -62,7 +64,7 @@ def _check(result: Result) -> Iterator[str]:
         [title, _seconds(result[key].get("seconds")), _seconds(result[key]["cpu_seconds"])]
         for key, title in titles.items()
     ]
-    yield from _table(["", "s", "s of processors, all processes"], rows)
+    yield make_table(["", "s", "s of processors, all processes"], rows)
 
 
 def _memory(result: Result) -> Iterator[str]:
@@ -74,7 +76,7 @@ def _memory(result: Result) -> Iterator[str]:
     yield ""
     ends = (result["private_mib_at_start"], result["private_mib_after_an_epoch"])
     cells = [f"{max(values):.1f} MiB" for values in ends]
-    yield from _table(["at its start", "when all its videos were looked up"], [cells])
+    yield make_table(["at its start", "when all its videos were looked up"], [cells])
 
 
 def _loader(result: Result) -> Iterator[str]:
@@ -100,7 +102,7 @@ def _loader(result: Result) -> Iterator[str]:
                 f"{_multiply(row):.0f}",
             ]
         )
-    yield from _table([*head, f"{CORES} cores, multiplied"], rows)
+    yield make_table([*head, f"{CORES} cores, multiplied"], rows)
 
 
 def _multiply(row: Result) -> float:
@@ -120,13 +122,8 @@ def _presets(row: Result, presets: Result) -> Iterator[str]:
     for card, preset in presets.items():
         each = preset["tflop"] / preset["clips"]
         rows.append([f"gpu-{card}gb", f"{each:.1f}", f"{speed * each:,.0f} TFLOP/s"])
-    yield from _table(["preset", "TFLOP a clip", "the GPU would have to do"], rows)
+    yield make_table(["preset", "TFLOP a clip", "the GPU would have to do"], rows)
 
 
 def _seconds(value: float | None) -> str:
     return "" if value is None else f"{value:.1f}"
-
-
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:
-    for line in (head, ["---"] * len(head), *rows):
-        yield "| " + " | ".join(line) + " |"

@@ -1,6 +1,5 @@
 """Faults of a machine that training would stumble over, each with its grade and its way out."""
 
-import os
 import shutil
 import subprocess
 import sys
@@ -16,6 +15,7 @@ from av.codec import Codec
 from av.codec.codec import UnknownCodecError
 
 from sam2_video.config import TrainConfig
+from sam2_video.data.cores import num_cores
 from sam2_video.diagnosis.machine import Machine
 
 Grade = Literal["error", "warning", "hint"]
@@ -143,7 +143,7 @@ def _triton(machine: Machine, config: TrainConfig) -> Iterator[Fault]:
 
 def _shared_memory(config: TrainConfig) -> Iterator[Fault]:
     workers = config.dataset.num_workers
-    workers = (os.cpu_count() or 1) if workers is None else workers
+    workers = num_cores() if workers is None else workers
     if workers == 0 or not SHARED.exists():
         return
     data, (height, width) = config.dataset, config.dataset.image_size

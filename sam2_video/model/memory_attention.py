@@ -159,10 +159,11 @@ def _attend_across(
     is_matrix_kept: bool,
 ) -> Tensor:
     keys = rotate(attention.k_proj(keyed), key_rotation)
-    dropout, values = _dropout(attention), memory.to(query.dtype)
+    dropout = _dropout(attention)
     if not has_narrow_kernel(query) or is_noisy(attention.v_proj):
-        attended = attend(query, keys, attention.v_proj(memory), dropout)
-    elif dropout == 0:
+        return attention.o_proj(attend(query, keys, attention.v_proj(memory), dropout))
+    values = memory.to(query.dtype)
+    if dropout == 0:
         attended = attention.v_proj(attend(query, keys, values, is_matrix_kept=is_matrix_kept))
     else:
         attended = _project_dropped(

@@ -39,6 +39,19 @@ def relative(found, expected):
     return float((found - expected).detach().norm() / expected.detach().norm())
 
 
+def assert_same(found, expected, inputs):
+    """Compare two outcomes in double precision, and the gradients of the inputs."""
+    torch.testing.assert_close(found, expected, rtol=0, atol=1e-12)
+    gradient = draw(*found.shape, seed=3).detach()
+    pairs = zip(
+        torch.autograd.grad(found, inputs, gradient),
+        torch.autograd.grad(expected, inputs, gradient),
+        strict=True,
+    )
+    for ours, theirs in pairs:
+        torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-12)
+
+
 @pytest.fixture(params=["together", "whole", "blocks"])
 def cut(request, monkeypatch):
     """Cut attention matrices into blocks in one of the ways."""
@@ -61,15 +74,7 @@ def way(request, cut, monkeypatch):
 def test_narrow_values_are_attended_as_the_formula_says(num_queries):
     inputs = draw(2, num_queries, 16), draw(2, 37, 16, seed=1), draw(2, 37, 4, seed=2)
     found, expected = attend(*inputs), formula(*inputs)
-    torch.testing.assert_close(found, expected, rtol=0, atol=1e-12)
-    gradient = draw(*found.shape, seed=3).detach()
-    pairs = zip(
-        torch.autograd.grad(found, inputs, gradient),
-        torch.autograd.grad(expected, inputs, gradient),
-        strict=True,
-    )
-    for ours, theirs in pairs:
-        torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-12)
+    assert_same(found, expected, inputs)
 
 
 @pytest.mark.usefixtures("way")
@@ -130,15 +135,7 @@ def test_dropout_is_the_formula_with_a_mask(dropout):
     weights = torch.softmax(queries @ keys.transpose(1, 2) * 16**-0.5, dim=-1)
     torch.testing.assert_close(kept.abs(), weights, rtol=0, atol=1e-12)
     expected = (weights * stays * scale_of_kept(dropout)) @ values
-    torch.testing.assert_close(found, expected, rtol=0, atol=1e-12)
-    gradient = draw(*found.shape, seed=3).detach()
-    pairs = zip(
-        torch.autograd.grad(found, inputs, gradient),
-        torch.autograd.grad(expected, inputs, gradient),
-        strict=True,
-    )
-    for ours, theirs in pairs:
-        torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-12)
+    assert_same(found, expected, inputs)
 
 
 @pytest.mark.parametrize("bias", [True, False])
