@@ -83,24 +83,30 @@ def take_turns(
     runs: dict[str, list[Answer]] = {label: [] for label in row.ways}
     failed: dict[str, str] = {}
     workers: dict[str, Worker] = {}
+
     try:
-        for _ in range(rounds):
-            for label in row.ways:
-                if label in failed:
-                    continue
-                try:
-                    if label not in workers:
-                        workers[label] = Worker(MODULE, _task(row, label))
-                        prepared[label] = workers[label].prepared
-                    runs[label].append(workers[label].ask({}))
-                except WorkerFailedError as error:
-                    failed[label] = str(error)
-                if label in workers and (row.is_apart or label in failed):
-                    workers.pop(label).close()
+        for label in list(row.ways) * rounds:
+            if label in failed:
+                continue
+            is_last = len(runs[label]) == rounds - 1
+            try:
+                if label not in workers:
+                    workers[label] = Worker(MODULE, _task(row, label))
+                    prepared[label] = workers[label].prepared
+                runs[label].append(workers[label].ask({}))
+                prepared[label] |= workers[label].ask(_counting(row)) if is_last else {}
+            except WorkerFailedError as error:
+                failed[label] = str(error)
+            if label in workers and (row.is_apart or label in failed):
+                workers.pop(label).close()
     finally:
         for worker in workers.values():
             worker.close()
     return prepared, runs, failed
+
+
+def _counting(row: Row) -> Answer:
+    return {"count": True, "floor": row.has_floor}
 
 
 def _task(row: Row, label: str) -> dict[str, Any]:

@@ -81,6 +81,11 @@ class Row:
     is_apart: bool = False
     families: tuple[str, ...] = field(default=())
 
+    @property
+    def has_floor(self) -> bool:
+        """Say whether what each way takes at least is measured too: on a CPU, beside a reach."""
+        return "reach" in self.families and self.problem.device == "cpu"
+
     def describe(self) -> dict[str, Any]:
         """Return what is measured: a result of the same is not measured again."""
         ways = {label: asdict(way) for label, way in self.ways.items()}

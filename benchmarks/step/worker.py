@@ -30,8 +30,9 @@ killed, nor is anybody else."""
 def prepare(task: Answer) -> tuple[Answer, Callable[[Answer], Answer]]:
     """Load a contestant and let it take a step that does not count, and one more if compiled.
 
-    In the first operations are counted, on a CPU one by one. What is loaded is measured before it,
-    peaks after both.
+    What is loaded is measured before it, peaks after both. The work is a step. Operations are
+    counted when they are asked for, after all steps, because that leaves its mark on the heap; of
+    what is compiled at once, because nothing within a graph is counted.
     """
     problem, way = Problem.read(task["problem"]), Way(**task["way"])
     device = torch.device(problem.device)
@@ -44,30 +45,25 @@ def prepare(task: Answer) -> tuple[Answer, Callable[[Answer], Answer]]:
         ours.prepare(problem, way, folder) if way.who == "ours" else meta.prepare(problem, way)
     )
     forget(device)
-    loaded = held_gb(device)
-    census = Census() if device.type == "cpu" else None
-    with census or nullcontext(), counted() as count:
-        work_done = Timeline(count)
-        with watch(work_done, contestant.places):
-            loss, norm = contestant.step(work_done)
-        flop = work_done.totals()
-    found = {
-        "loaded_gb": loaded,
-        "tflop": {part: number / 1e12 for part, number in flop.items()},
-        "matmul_tflops": matmul,
-        "loss": loss.item(),
-        "gradient_norm": norm.item(),
-    }
-    if census is not None:
-        found["floor"] = census.measure()
+    found: Answer = {"loaded_gb": held_gb(device), "matmul_tflops": matmul}
+    loss, norm = contestant.step(Timeline())
+    found |= {"loss": loss.item(), "gradient_norm": norm.item()}
     if way.compile != "off":
+        counted_before = _count(contestant, is_floor_asked=False)
         found["compiled"] = _compile(contestant, way, device)
+    else:
+        counted_before = None
     forget(device)
     timeline = timeline_on(device)
-    _keep.enter_context(watch(timeline, contestant.places))
+    watched = ExitStack()
+    _keep.enter_context(watched)
+    watched.enter_context(watch(timeline, contestant.places))
 
-    def work(_: Answer) -> Answer:
-        return _take_step(contestant, timeline, device, loaded)
+    def work(asked: Answer) -> Answer:
+        if "count" not in asked:
+            return _take_step(contestant, timeline, device, found["loaded_gb"])
+        watched.close()
+        return counted_before or _count(contestant, is_floor_asked=asked["floor"])
 
     return found, work
 
@@ -93,6 +89,18 @@ def _take_step(
     if device.type == "cuda":
         found["reserved_gb"] = torch.cuda.max_memory_reserved() / 1e9
     return found
+
+
+def _count(contestant: Contestant, *, is_floor_asked: bool) -> Answer:
+    """Count the operations of a step, part by part; and say what they take at least."""
+    census = Census() if is_floor_asked else None
+    with census or nullcontext(), counted() as count:
+        work_done = Timeline(count)
+        with watch(work_done, contestant.places):
+            contestant.step(work_done)
+        flop = work_done.totals()
+    found: Answer = {"tflop": {part: number / 1e12 for part, number in flop.items()}}
+    return found if census is None else found | {"floor": census.measure()}
 
 
 def _compile(contestant: Contestant, way: Way, device: torch.device) -> dict[str, Any]:

@@ -55,10 +55,10 @@ class TrainerConfig:
     min_lr_fraction: float = setting(0.01, "the cosine ends at this share of lr", ge=0, le=1)
     gradient_clip: float = setting(1.0, "largest norm of the gradient; 0 = no clipping", ge=0)
     accumulate: int = setting(1, "batches whose gradients are added before a step", ge=1)
-    activation_checkpointing: Literal["none", "clicks", "cheap", "frames"] = setting(
+    activation_checkpointing: Literal["none", "clicks", "light", "cheap", "frames"] = setting(
         "none",
-        "computed a second time in place of being kept: clicks; also what is large and soon "
-        "computed (cheap); or all of a frame: each slower and smaller than the one before",
+        "computed a second time in place of being kept: clicks; also what is largest for its time "
+        "(light); all but what memory says (cheap); or all of a frame: each slower and smaller",
     )
     objects_at_once: int | None = setting(
         None, "objects computed together, the others after them: same gradient, smaller", ge=1

@@ -106,8 +106,8 @@ def _ladder(
 ) -> Iterator[tuple[str, int | str]]:
     """Yield settings that need less with the same gradient, from the fastest to the smallest."""
     trainer = config.trainer
-    modes = ["none", "clicks", "cheap", "frames"]
-    for mode in ("cheap", "frames"):
+    modes = ["none", "clicks", "light", "cheap", "frames"]
+    for mode in ("light", "cheap", "frames"):
         if modes.index(mode) > modes.index(trainer.activation_checkpointing):
             yield "activation_checkpointing", mode
     if num_clips > 1 and trainer.clips_at_once != 1:

@@ -30,7 +30,12 @@ from sam2_video.model.attention import attend, has_narrow_kernel
 from sam2_video.model.compilation import compilable
 from sam2_video.model.heads import FrameFeatures
 from sam2_video.model.noise import drop
-from sam2_video.model.recompute import run_but_keep_attention
+from sam2_video.model.recompute import (
+    SAVING,
+    Recomputed,
+    run_and_keep,
+    run_but_keep_attention,
+)
 
 POSITION_SCALE = 0.1
 """Share of the position encoding that is added to the image features (SAM 2's value)."""
@@ -43,7 +48,7 @@ def attend_to_memory(
     positions: Float[Tensor, "memory_tokens memory_channels"],
     num_pointer_tokens: int,
     *,
-    are_cheap_parts_kept: bool = True,
+    recomputed: Recomputed = "none",
 ) -> Float[Tensor, "objects channels height width"]:
     """Let a frame's features attend to what is remembered of each object.
 
@@ -53,7 +58,7 @@ def attend_to_memory(
         memory: spatial memories, then object pointers.
         positions: of the memory, the same for all objects.
         num_pointer_tokens: how many of the memory's tokens are of object pointers: without RoPE.
-        are_cheap_parts_kept: False = the backward pass computes all again but what was attended to.
+        recomputed: what the backward pass computes again.
     """
     height, width = features.embedding.shape[-2:]
     rotation = rotation_table(network, height, width)
@@ -70,7 +75,7 @@ def attend_to_memory(
         torch.view_as_real(rotation),
         torch.view_as_real(key_rotation),
         feature_positions(network, features.embedding),
-        are_cheap_parts_kept,
+        recomputed,
     )
 
 
@@ -83,7 +88,7 @@ def _attend_with_tables(
     rotation: Tensor,
     key_rotation: Tensor,
     places: Tensor,
-    are_cheap_parts_kept: bool,
+    recomputed: Recomputed,
 ) -> Tensor:
     height = features.embedding.shape[-2]
     keyed = memory + positions
@@ -93,7 +98,7 @@ def _attend_with_tables(
     for layer in module.layers:
         assert isinstance(layer, Sam2VideoMemoryAttentionLayer)
         state = run_but_keep_attention(
-            are_cheap_parts_kept,
+            recomputed != "cheap",
             is_noisy(layer),
             _run_layer,
             layer,
@@ -103,7 +108,7 @@ def _attend_with_tables(
             memory,
             rotation,
             key_rotation,
-            are_cheap_parts_kept,
+            recomputed,
         )
         is_shared = False
     return rearrange(module.layer_norm(state), "n (h w) c -> n c h w", h=height)
@@ -117,7 +122,7 @@ def _run_layer(
     memory: Tensor,
     rotation: Tensor,
     key_rotation: Tensor,
-    is_matrix_kept: bool,
+    recomputed: Recomputed,
 ) -> Tensor:
     """Return the state of each object; `keyed` is memory with its positions.
 
@@ -125,20 +130,18 @@ def _run_layer(
     """
     if shared is not None and is_noisy(layer):
         state, shared = shared.spread(state), None
-    state = state + drop(layer.dropout1, _attend_to_self(layer, state, rotation))
+    attended = _attend_to_self(layer, state, rotation, is_matrix_kept=recomputed != "light")
+    state = state + drop(layer.dropout1, attended)
     query = rotate(layer.cross_attn_image.q_proj(layer.layer_norm2(state)), rotation)
     if shared is not None:
         state, query = shared.spread(state), shared.spread(query)
-    said = _attend_across(
-        layer.cross_attn_image, query, keyed, memory, key_rotation, is_matrix_kept
-    )
+    said = _attend_across(layer.cross_attn_image, query, keyed, memory, key_rotation, recomputed)
     state = state + drop(layer.dropout2, said)
-    hidden = drop(layer.dropout, layer.activation(layer.linear1(layer.layer_norm3(state))))
-    return state + drop(layer.dropout3, layer.linear2(hidden))
+    return state + run_and_keep(recomputed != "light", _feed_forward, layer, state)
 
 
 def _attend_to_self(
-    layer: Sam2VideoMemoryAttentionLayer, state: Tensor, rotation: Tensor
+    layer: Sam2VideoMemoryAttentionLayer, state: Tensor, rotation: Tensor, *, is_matrix_kept: bool
 ) -> Tensor:
     attention, normed = layer.self_attn, layer.layer_norm1(state)
     attended = attend(
@@ -146,8 +149,13 @@ def _attend_to_self(
         rotate(attention.k_proj(normed), rotation),
         attention.v_proj(normed),
         _dropout(attention),
+        is_matrix_kept=is_matrix_kept,
     )
     return attention.o_proj(attended)
+
+
+def _make_keys(attention: Sam2VideoRoPEAttention, keyed: Tensor, rotation: Tensor) -> Tensor:
+    return rotate(attention.k_proj(keyed), rotation)
 
 
 def _attend_across(
@@ -156,13 +164,14 @@ def _attend_across(
     keyed: Tensor,
     memory: Tensor,
     key_rotation: Tensor,
-    is_matrix_kept: bool,
+    recomputed: Recomputed,
 ) -> Tensor:
-    keys = rotate(attention.k_proj(keyed), key_rotation)
-    dropout = _dropout(attention)
+    dropout, is_wide_kept = _dropout(attention), recomputed != "light"
+    keys = run_and_keep(is_wide_kept, _make_keys, attention, keyed, key_rotation)
     if not has_narrow_kernel(query) or is_noisy(attention.v_proj):
-        return attention.o_proj(attend(query, keys, attention.v_proj(memory), dropout))
-    values = memory.to(query.dtype)
+        values = run_and_keep(is_wide_kept, attention.v_proj, memory)
+        return attention.o_proj(attend(query, keys, values, dropout))
+    values, is_matrix_kept = memory.to(query.dtype), recomputed not in SAVING
     if dropout == 0:
         attended = attention.v_proj(attend(query, keys, values, is_matrix_kept=is_matrix_kept))
     else:
@@ -170,6 +179,15 @@ def _attend_across(
             attention.v_proj, attend(query, keys, F.pad(values, (0, 1), value=1.0), dropout)
         )
     return attention.o_proj(attended)
+
+
+def _make_keys(attention: Sam2VideoRoPEAttention, keyed: Tensor, rotation: Tensor) -> Tensor:
+    return rotate(attention.k_proj(keyed), rotation)
+
+
+def _feed_forward(layer: Sam2VideoMemoryAttentionLayer, state: Tensor) -> Tensor:
+    hidden = drop(layer.dropout, layer.activation(layer.linear1(layer.layer_norm3(state))))
+    return drop(layer.dropout3, layer.linear2(hidden))
 
 
 def _project_dropped(projection: nn.Module, attended: Tensor) -> Tensor:

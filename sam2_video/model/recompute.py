@@ -12,9 +12,12 @@ from torch.utils.checkpoint import (
     create_selective_checkpoint_contexts,
 )
 
-Recomputed = Literal["none", "clicks", "cheap", "frames"]
-"""Nothing; the decoder's runs of corrections; also all that is large and soon computed; all of a
-frame. Each does what the one before it does, and saves more."""
+Recomputed = Literal["none", "clicks", "light", "cheap", "frames"]
+"""Nothing; the decoder's runs of corrections; also what is largest for the time that it takes (the
+memory encoder, keys, attention matrices and hidden layers of memory attention); all but what memory
+attention attended to; all of a frame. Each does what the one before it does, and saves more."""
+SAVING: frozenset[Recomputed] = frozenset({"light", "cheap", "frames"})
+"""Chosen by who has too little memory for time to come first."""
 Result = TypeVar("Result")
 
 

@@ -15,7 +15,7 @@ from sam2_video.model.heads import FrameFeatures, HeadOutput, adopt_mask, decode
 from sam2_video.model.memory import MemoryBank, MemoryEntry
 from sam2_video.model.memory_attention import attend_to_memory, memory_positions
 from sam2_video.model.memory_encoder import embed_masks, fuse
-from sam2_video.model.recompute import Recomputed, run_and_keep
+from sam2_video.model.recompute import SAVING, Recomputed, run_and_keep
 from sam2_video.structures import Corrections, FrameOutput, Prompt, send
 
 
@@ -79,7 +79,7 @@ def track_frame(
         is_binary = is_conditioning and given is None and not is_training
         last = said[-1]
         memory = run_and_keep(
-            recomputed != "cheap",
+            recomputed not in SAVING,
             encode_memory,
             network,
             features,
@@ -127,7 +127,7 @@ def _decode_with_memory(
             num_frames,
             is_training,
             is_reverse,
-            are_cheap_parts_kept=recomputed != "cheap",
+            recomputed=recomputed,
         )
     else:
         unconditioned = rearrange(network.no_memory_embedding, "1 1 c -> c 1 1")
@@ -171,7 +171,7 @@ def condition_on_memory(
     is_training: bool,
     is_reverse: bool = False,
     *,
-    are_cheap_parts_kept: bool = True,
+    recomputed: Recomputed = "none",
 ) -> Float[Tensor, "objects channels height width"]:
     """Let the frame's features attend to the spatial memories and object pointers of the bank."""
     height, width = features.embedding.shape[-2:]
@@ -189,7 +189,7 @@ def condition_on_memory(
         torch.cat([memory, pointers], dim=1),
         torch.cat([positions, pointer_positions]),
         num_pointer_tokens=pointers.shape[1],
-        are_cheap_parts_kept=are_cheap_parts_kept,
+        recomputed=recomputed,
     )
 
 

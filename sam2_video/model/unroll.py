@@ -11,8 +11,9 @@ from torch import Tensor
 from transformers import Sam2VideoModel
 
 from sam2_video.model.heads import FrameFeatures
+from sam2_video.model.heap import give_back_around
 from sam2_video.model.memory import MemoryBank, MemoryEntry, merge_entries
-from sam2_video.model.recompute import Recomputed, run_and_keep
+from sam2_video.model.recompute import SAVING, Recomputed, run_and_keep
 from sam2_video.model.tracker import track_frame
 from sam2_video.structures import Corrections, FrameOutput, Prompt, send
 
@@ -171,7 +172,10 @@ def _track_cohort(
             outputs += said
             parts.append(entry)
             joined += [place[name] for name in objects]
-        bank = bank.append(merge_entries(parts, joined))
+        entry = merge_entries(parts, joined)
+        bank = bank.append(entry)
+        if batch.recomputed in SAVING:
+            give_back_around(entry.pointers if entry.features is None else entry.features)
     return outputs
 
 

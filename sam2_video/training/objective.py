@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial, reduce
 from operator import add
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -16,11 +17,11 @@ from sam2_video.config import AugmentationConfig, LossConfig, PromptConfig
 from sam2_video.data.transforms import prepare_clips
 from sam2_video.losses import ClipLoss, LossSums, sum_terms, weigh_sums
 from sam2_video.model.heads import FrameFeatures
+from sam2_video.model.heap import give_back_freed_blocks, keep_freed_blocks
 from sam2_video.model.recompute import Recomputed
 from sam2_video.model.sam2 import SAM2Model
 from sam2_video.prompts import simulate_user
 from sam2_video.structures import ClipBatch, Corrections, ModelClips, Prompt
-from sam2_video.training.allocator import give_back_freed_blocks, keep_freed_blocks
 from sam2_video.training.out_of_memory import compute_together
 from sam2_video.training.parts import ClipGroup, Part, divide
 from sam2_video.training.values import (
@@ -113,14 +114,6 @@ def learn_from(
     return Learned(loss, torch.stack(similarities).sum(), torch.stack(numbers).sum())
 
 
-def _choose_allocation(are_frames_recomputed: bool, activation_checkpointing: Recomputed) -> None:
-    """Give freed memory back where a frame is computed twice, for there is none to lose."""
-    if are_frames_recomputed:
-        give_back_freed_blocks()
-    elif activation_checkpointing != "cheap":
-        keep_freed_blocks()
-
-
 def _track_groups(
     model: SAM2Model,
     lesson: Lesson,
@@ -134,9 +127,9 @@ def _track_groups(
     is_divided = sum(len(group.parts) for group in groups) > 1
     are_frames_recomputed = is_divided or activation_checkpointing == "frames"
     if clips.targets.device.type == "cpu":
-        _choose_allocation(are_frames_recomputed, activation_checkpointing)
+        keep_freed_blocks()
     encode = _encode_twice if are_frames_recomputed else SAM2Model.encode
-    track = partial(checkpoint, _track, use_reentrant=False) if is_divided else _track
+    track = partial(checkpoint, _track_part, use_reentrant=False) if is_divided else _track
     found = []
     for group in groups:
         if clips.levels is not None:
@@ -183,6 +176,12 @@ def _encode_twice(
         torch.cat([frame.half for frame in frames]),
         torch.cat([frame.quarter for frame in frames]),
     )
+
+
+def _track_part(features: Tensor, *others: Any) -> tuple[LossSums, Tensor, Tensor]:  # noqa: ANN401
+    """Track one of several parts, without what is left of the one before it."""
+    give_back_freed_blocks(features.device)
+    return _track(features, *others)
 
 
 def _track(

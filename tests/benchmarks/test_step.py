@@ -33,6 +33,7 @@ PROBLEMS = {
 WAYS = {
     "plain": Way("ours"),
     "frames again": Way("ours", activation_checkpointing="frames"),
+    "light again": Way("ours", activation_checkpointing="light"),
     "cheap again": Way("ours", activation_checkpointing="cheap"),
     "in parts": Way("ours", objects_at_once=2),
     "cache": Way("ours", cache=True),

@@ -83,7 +83,7 @@ def assert_same_learning(found, expected, tolerance=1e-6):
         assert float((found[1][name] - gradient).norm() / total) < tolerance, name
 
 
-@pytest.mark.parametrize("recomputed", ["clicks", "cheap", "frames"])
+@pytest.mark.parametrize("recomputed", ["clicks", "light", "cheap", "frames"])
 def test_the_gradient_is_that_of_what_is_kept_dropout_and_clicks_included(
     learn, kept_all, recomputed
 ):
@@ -115,6 +115,8 @@ def test_without_dropout_what_pytorchs_own_attention_says_is_kept(precision, tol
 @pytest.mark.parametrize(
     ("recomputed", "precision", "adapted"),
     [
+        ("light", None, False),
+        ("light", torch.bfloat16, True),
         ("cheap", None, False),
         ("cheap", None, True),
         ("cheap", torch.bfloat16, True),
@@ -157,7 +159,8 @@ class Attentions(TorchDispatchMode):
 
 @pytest.mark.parametrize("precision", [torch.float32, torch.bfloat16])
 @pytest.mark.parametrize(
-    ("recomputed", "is_repeated"), [("none", ""), ("cheap", "self"), ("frames", "self, memory")]
+    ("recomputed", "is_repeated"),
+    [("none", ""), ("light", ""), ("cheap", "self"), ("frames", "self, memory")],
 )
 def test_attention_to_memory_is_slow_and_not_done_again(
     recomputed, is_repeated, precision, monkeypatch
@@ -191,6 +194,7 @@ def test_less_is_kept_without_clicks_and_least_without_frames(learn, kept_all):
     everything, clicks, frames = kept_all[2], learn("clicks")[2], learn("frames")[2]
     assert clicks < 0.75 * everything
     assert frames < 0.1 * everything
+    assert frames < learn("cheap")[2] < learn("light")[2] < clicks
 
 
 def test_without_corrections_recomputing_clicks_changes_nothing(model):
