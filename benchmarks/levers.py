@@ -197,7 +197,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=4)
-    parser.add_argument("--side", type=int, default=512)
+    # at 512 px eleven processes would not fit into the memory of a small machine
+    parser.add_argument("--side", type=int, default=256)
     options = parser.parse_args(argv)
     ways = {ALL_ON: Way("ours")} | {name: Way("ours", without=name) for name in LEVERS}
     row = Row("levers", "", Problem(side=options.side), ways)
