@@ -47,9 +47,11 @@ def give_back_around(tensor: Tensor) -> None:
 
     Between two frames there is little that lives, and much that has been freed.
     """
-    give_back_freed_blocks(tensor.device)
-    if tensor.requires_grad and tensor.device.type == "cpu":
-        tensor.register_hook(lambda gradient: give_back_freed_blocks(gradient.device))
+    device = tensor.device
+    give_back_freed_blocks(device)
+    if tensor.requires_grad and device.type == "cpu":
+        # a compiled part may have no gradient to give
+        tensor.register_hook(lambda _: give_back_freed_blocks(device))
 
 
 def give_back_freed_blocks(device: torch.device) -> None:
