@@ -154,10 +154,6 @@ def _attend_to_self(
     return attention.o_proj(attended)
 
 
-def _make_keys(attention: Sam2VideoRoPEAttention, keyed: Tensor, rotation: Tensor) -> Tensor:
-    return rotate(attention.k_proj(keyed), rotation)
-
-
 def _attend_across(
     attention: Sam2VideoRoPEAttention,
     query: Tensor,
