@@ -4,10 +4,7 @@ Each row is a process of its own: it loads the network, takes two steps of the l
 `dataset.batch_size: auto` does on a GPU, and only then predicts.
 """
 
-import argparse
 import json
-import subprocess
-import sys
 from dataclasses import asdict, dataclass
 from itertools import product
 from pathlib import Path
@@ -15,6 +12,7 @@ from typing import Any
 
 import torch
 
+from benchmarks.apart import measure_apart
 from benchmarks.machine import describe_commit, describe_machine, describe_versions
 from benchmarks.memory_page import write_page
 from benchmarks.peaks import forget, held_gb, peak_gb
@@ -88,19 +86,9 @@ def measure(setting: Setting) -> dict[str, float]:
 
 def main() -> None:
     """Measure every setting, record them, and write docs/memory.md anew."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--child", help=argparse.SUPPRESS)
-    options = parser.parse_args()
-    if options.child:
-        print(json.dumps(measure(Setting(**json.loads(options.child)))))
-        return
     rows: list[dict[str, Any]] = []
-    for setting in SETTINGS:
-        command = [sys.executable, "-m", "benchmarks.memory", "--child"]
-        done = subprocess.run(
-            [*command, json.dumps(asdict(setting))], check=True, stdout=subprocess.PIPE, text=True
-        )
-        rows.append(asdict(setting) | json.loads(done.stdout.splitlines()[-1]))
+    for setting, measured in measure_apart("benchmarks.memory", SETTINGS, measure, __doc__):
+        rows.append(asdict(setting) | measured)
         print(rows[-1], flush=True)
     found = {"machine": describe_machine(), "versions": describe_versions()}
     found |= {"commit": describe_commit(), "network": NETWORK, "rows": rows}

@@ -3,19 +3,15 @@
 Each row is a process of its own, so that peaks do not mix. Prompts are masks, on the CPU, fp32.
 """
 
-import argparse
-import json
-import os
 import resource
-import subprocess
-import sys
 import time
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
+from benchmarks.apart import measure_apart
 from sam2_video.config import LossConfig, PromptConfig
 from sam2_video.model.sam2 import SAM2Model
 from sam2_video.structures import ClipBatch, ClipSource
@@ -187,25 +183,12 @@ def write_table(rows: list[tuple[Setting, dict[str, float]]]) -> None:
 
 def main() -> None:
     """Measure every setting in a process of its own."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--child", help=argparse.SUPPRESS)
-    options = parser.parse_args()
-    if options.child:
-        print(json.dumps(measure(Setting(**json.loads(options.child)))))
-        return
     rows = []
-    for setting in SETTINGS:
-        command = [sys.executable, "-m", "benchmarks.objects", "--child"]
-        done = subprocess.run(
-            [*command, json.dumps(asdict(setting))],
-            check=True,
-            capture_output=True,
-            text=True,
-            # memory that is freed goes back at once, so that the peak is the step's own
-            env=os.environ | {"MALLOC_MMAP_THRESHOLD_": "65536"},
-        )
-        rows.append((setting, json.loads(done.stdout.splitlines()[-1])))
-        print(setting.what, rows[-1][1], flush=True)
+    # memory that is freed goes back at once, so that the peak is the step's own
+    freed = {"MALLOC_MMAP_THRESHOLD_": "65536"}
+    for row in measure_apart("benchmarks.objects", SETTINGS, measure, __doc__, **freed):
+        rows.append(row)
+        print(row[0].what, row[1], flush=True)
         write_table(rows)
 
 

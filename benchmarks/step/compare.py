@@ -83,7 +83,6 @@ def take_turns(
     runs: dict[str, list[Answer]] = {label: [] for label in row.ways}
     failed: dict[str, str] = {}
     workers: dict[str, Worker] = {}
-
     try:
         for label in list(row.ways) * rounds:
             if label in failed:

@@ -126,6 +126,7 @@ def settings() -> dict[str, object]:
         "everything learns": (MASK, OURS),
         "clicks": (CLICKS, OURS),
         "clicks, clicks again": (CLICKS, Way("ours", activation_checkpointing="clicks")),
+        "clicks, light": (CLICKS, Way("ours", activation_checkpointing="light")),
         "clicks, cheap": (CLICKS, Way("ours", activation_checkpointing="cheap")),
         "clicks, frames": (CLICKS, Way("ours", activation_checkpointing="frames")),
         "clicks, parts": (replace(CLICKS, objects=3), Way("ours", objects_at_once=2)),

@@ -23,6 +23,7 @@ SETTINGS = [
     "everything learns",
     "clicks",
     "clicks, clicks again",
+    "clicks, light",
     "clicks, cheap",
     "clicks, frames",
     "clicks, parts",

@@ -28,6 +28,7 @@ SETTINGS = {
         "trainer.activation_checkpointing": "frames",
         "trainer.objects_at_once": 1,
     },
+    "light": {"trainer.activation_checkpointing": "light"},
     "all learns": {"model.trainable_modules": ["all"], "trainer.ema_decay": 0.9},
     "adapters and cache": {
         "lora.modules": ["memory_attention"],
