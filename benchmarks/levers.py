@@ -14,17 +14,26 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
+import torch
 from torch import Tensor
-from transformers import AttentionInterface
-from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
+from torch.nn import functional as F
+from transformers import Sam2VideoModel
 from transformers.models.sam2.modeling_sam2 import Sam2VisionModel
 from transformers.models.sam2_video.modeling_sam2_video import Sam2VideoMemoryAttentionLayer
 
 from sam2_video.files import write_json
 from sam2_video.losses import clip
-from sam2_video.losses.full_size import Term, upsample
-from sam2_video.model import attention, decoder_attention, memory_attention, sam2, unroll
-from sam2_video.model.heads import FrameFeatures
+from sam2_video.losses.full_size import Term, at_full_size
+from sam2_video.model import (
+    attention,
+    heads,
+    mask_decoder,
+    memory_attention,
+    sam2,
+    tracker,
+    unroll,
+)
+from sam2_video.model.heads import FrameFeatures, HeadOutput
 from sam2_video.training import optimiser
 
 RESULT = Path(__file__).with_name("results") / "levers.json"
@@ -130,7 +139,7 @@ def _keep_full_size_masks() -> AbstractContextManager[Any]:
         terms: Sequence[Term], logits: Sequence[Tensor | None], masks: Sequence[Tensor]
     ) -> list[Tensor]:
         full = [
-            mask if small is None else upsample(small.unsqueeze(1), mask.shape[-2:]).squeeze(1)
+            mask if small is None else at_full_size(small.unsqueeze(1), mask.shape[-2:]).squeeze(1)
             for small, mask in zip(logits, masks, strict=True)
         ]
         return [term(*full) for term in terms]
@@ -139,8 +148,65 @@ def _keep_full_size_masks() -> AbstractContextManager[Any]:
 
 
 def _attend_in_decoder_by_the_fused_kernel() -> AbstractContextManager[Any]:
-    fused = ALL_ATTENTION_FUNCTIONS["sdpa"]
-    return patch.dict(AttentionInterface._global_mapping, {decoder_attention.NAME: fused})
+    fused = F.scaled_dot_product_attention
+    return patch.object(
+        mask_decoder,
+        "attend_in_heads",
+        lambda query, key, value, scale: fused(query, key, value, scale=scale),
+    )
+
+
+def _decode_by_transformers() -> ExitStack:
+    """Run the mask decoder's own forward pass, also where only a pointer is read of it."""
+    stack = ExitStack()
+    stack.enter_context(patch.object(heads, "_decode_at", _decode_all))
+    stack.enter_context(patch.object(tracker, "adopt_mask", _adopt_and_decode))
+    return stack
+
+
+def _decode_all(
+    network: Sam2VideoModel,
+    conditioned: Tensor,
+    features: FrameFeatures,
+    positions: Tensor,
+    points: Tensor | None,
+    labels: Tensor | None,
+    mask_prompt: Tensor | None,
+    is_multimask: bool,
+    is_training: bool,
+) -> HeadOutput:
+    sparse, dense = heads.embed_prompts(network, conditioned, points, labels, mask_prompt)
+    network.mask_decoder.dynamic_multimask_via_stability = not is_training
+    masks, ious, tokens, scores = network.mask_decoder(
+        image_embeddings=conditioned,
+        image_positional_embeddings=positions.T.unflatten(1, conditioned.shape[2:])[None],
+        sparse_prompt_embeddings=sparse.unsqueeze(1),
+        dense_prompt_embeddings=dense,
+        multimask_output=is_multimask,
+        high_resolution_features=[features.quarter, features.half],
+    )
+    masks, ious, tokens, scores = masks[:, 0].float(), ious[:, 0], tokens[:, 0], scores.flatten()
+    best = ious.argmax(dim=1)
+    rows = torch.arange(len(best))
+    return HeadOutput(
+        mask_logits=torch.where(scores[:, None, None, None] > 0, masks, heads.ABSENT_LOGIT),
+        iou_predictions=ious,
+        object_score_logits=scores,
+        best=best,
+        pointers=heads._pointers(
+            network, network.object_pointer_proj(tokens[rows, best]), scores > 0
+        ),
+    )
+
+
+def _adopt_and_decode(
+    network: Sam2VideoModel, features: FrameFeatures, masks: Tensor
+) -> HeadOutput:
+    prompt = network.mask_downsample(masks.unsqueeze(1))
+    image = features.spread(features.embedding)
+    said = heads.decode(network, image, features, None, None, prompt, False, True)
+    with patch.object(heads, "_point_at", lambda *_: said.pointers):
+        return heads.adopt_mask(network, features, masks)
 
 
 LEVERS: Mapping[str, Lever] = {
@@ -177,6 +243,11 @@ LEVERS: Mapping[str, Lever] = {
         "plain products in the decoder's attention, on a CPU",
         0.98,
         _attend_in_decoder_by_the_fused_kernel,
+    ),
+    "decoder": Lever(
+        "no mask made that nothing reads; positions added to the image once a block",
+        None,
+        _decode_by_transformers,
     ),
     "fused-optimiser": Lever(
         "AdamW as one kernel for all parameters",

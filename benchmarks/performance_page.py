@@ -1,6 +1,7 @@
 """The tables of docs/performance.md, made from what was measured; what was not stays empty."""
 
 import json
+import statistics
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -206,27 +207,30 @@ def _objects(steps: Mapping[str, Result]) -> str:
 
 
 def _memory(steps: Mapping[str, Result]) -> str:
-    head = ["", "peak, GB", "peak / Meta's", "s", "time / Meta's", "time / our fastest"]
-    result = steps.get("cpu-512-memory")
-    if result is None:
-        return make_table(head, [[label] + [""] * 5 for label in _memory_row().ways])
-    medians = result["medians"]
-    fastest = min(x["seconds"] for label, x in medians.items() if label != META)
+    head = ["row", "", "peak, GB", "peak / Meta's", "s", "time / Meta's", "time / ours"]
     lines: Lines = []
-    for label, found in medians.items():
-        ratio = result["ratios"].get(label)
-        ratios = ["1", "1"] if ratio is None else [f"{ratio[x]['median']:.2f}" for x in _MEASURES]
-        own = "" if label == META else f"{found['seconds'] / fastest:.2f}"
-        seconds, peak = _number(found["seconds"]), _number(found["peak_gb"])
-        lines.append([label, peak, ratios[0], seconds, ratios[1], own])
+    for row in _rows("reach"):
+        if row.name.startswith("cpu-512-memory"):
+            lines += [[row.name, way, *_memory_cells(steps.get(row.name), way)] for way in row.ways]
     return make_table(head, lines)
 
 
-_MEASURES = ("peak", "time")
+def _memory_cells(result: Result | None, label: str) -> list[str]:
+    found = None if result is None else result["medians"].get(label)
+    if result is None or found is None:
+        return [""] * 5
+    ratio, beside = result["ratios"].get(label), ""
+    peak, time = (
+        ("1", "1") if ratio is None else (_ratio(ratio[x]["all"]) for x in ("peak", "time"))
+    )
+    if label != META and OURS in result["medians"]:
+        pairs = zip(result["runs"][label], result["runs"][OURS], strict=True)
+        beside = _ratio([mine["seconds"] / ours["seconds"] for mine, ours in pairs])
+    return [_number(found["peak_gb"]), peak, _number(found["seconds"]), time, beside]
 
 
-def _memory_row() -> Row:
-    return next(row for row in all_rows() if row.name == "cpu-512-memory")
+def _ratio(of_turns: Sequence[float]) -> str:
+    return f"{statistics.median(of_turns):.2f}"
 
 
 def _levers(result: Result | None) -> str:

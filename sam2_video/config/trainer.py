@@ -57,8 +57,8 @@ class TrainerConfig:
     accumulate: int = setting(1, "batches whose gradients are added before a step", ge=1)
     activation_checkpointing: Literal["none", "clicks", "light", "cheap", "frames"] = setting(
         "none",
-        "computed a second time in place of being kept: clicks; also what is largest for its time "
-        "(light); all but what memory says (cheap); or all of a frame: each slower and smaller",
+        "computed a second time in place of being kept: clicks; also memory attention but for what "
+        "is attended to (light); also the decoder (cheap); all of a frame: each slower and smaller",
     )
     objects_at_once: int | None = setting(
         None, "objects computed together, the others after them: same gradient, smaller", ge=1

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from sam2_video.config import LossConfig
 from sam2_video.losses import terms
-from sam2_video.losses.full_size import upsample, values_of_terms
+from sam2_video.losses.full_size import at_full_size, values_of_terms
 from sam2_video.losses.total import ClipLoss, LossSums, active_weights, weigh_sums
 from sam2_video.structures import IGNORE, OBJECT, FrameOutput, send
 
@@ -72,7 +72,7 @@ class _Scored:
         if self.logits is None:
             return None, _given(targets)
         logits = self.logits[rows]
-        return logits, upsample(logits.detach().unsqueeze(1), targets.shape[-2:]).squeeze(1)
+        return logits, at_full_size(logits.detach().unsqueeze(1), targets.shape[-2:]).squeeze(1)
 
 
 def clip_loss(
@@ -172,7 +172,7 @@ def _masks_of(
     """Return every hypothesis at the targets' size."""
     if output.is_given:
         return _given(truth.targets).unsqueeze(1)
-    return upsample(output.mask_logits, truth.targets.shape[-2:])
+    return at_full_size(output.mask_logits, truth.targets.shape[-2:])
 
 
 def _given(

@@ -11,23 +11,23 @@ from operator import add
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.autograd.graph import saved_tensors_hooks
 
 from sam2_video.losses.terms import wide
+from sam2_video.upsampling import gradient_of_upsample, upsample
 
 Term = Callable[..., Tensor]
 """From masks at the targets' size to one value for each object."""
 
 
-def upsample(
+def at_full_size(
     logits: Float[Tensor, "objects hypotheses _height _width"], size: Sequence[int]
 ) -> Float[Tensor, "objects hypotheses height width"]:
     """Bring logits to the targets' size, in float32, as Meta's tracker does."""
-    return F.interpolate(wide(logits), size=list(size), mode="bilinear", align_corners=False)
+    return upsample(wide(logits), size)
 
 
 def values_of_terms(
@@ -40,7 +40,7 @@ def values_of_terms(
     Args:
         terms: each takes all masks.
         logits: at the decoder's size; they get the gradient. None for a mask that is fixed.
-        masks: `upsample` of these logits, without a graph.
+        masks: `at_full_size` of these logits, without a graph.
     """
     is_learning = any(x is not None and x.requires_grad for x in logits)
     if not terms or not is_learning or not torch.is_grad_enabled():
@@ -92,7 +92,5 @@ def _keep(tensor: Tensor) -> Tensor:
 def _shrink(gradient: Tensor, logits: Tensor | None) -> Tensor:
     """Return the gradient of what was upsampled from that of the outcome."""
     assert logits is not None
-    small = torch.ops.aten.upsample_bilinear2d_backward(
-        gradient.unsqueeze(1), gradient.shape[-2:], logits.unsqueeze(1).shape, align_corners=False
-    )
+    small = gradient_of_upsample(gradient.unsqueeze(1), logits.shape[-2:])
     return small.squeeze(1).to(logits.dtype)

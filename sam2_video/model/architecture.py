@@ -12,8 +12,6 @@ from transformers import (
     Sam2VisionConfig,
 )
 
-from sam2_video.model import decoder_attention
-
 PATCH_SIZE = 16
 SIDE_MULTIPLE = 32
 """Sides divide by the coarsest stride of the image encoder (32)."""
@@ -186,5 +184,4 @@ def build_network(
     # transformers knows one side only
     network.prompt_encoder.image_embedding_size = (height // PATCH_SIZE, width // PATCH_SIZE)
     network.prompt_encoder.mask_input_size = (height // 4, width // 4)
-    network.mask_decoder.config._attn_implementation = decoder_attention.NAME
     return network

@@ -189,6 +189,11 @@ def compile_parts(
     return compiler
 
 
+def is_compiled(network: nn.Module) -> bool:
+    """Say whether parts of a network are compiled."""
+    return network in _COMPILERS
+
+
 def _configure() -> None:
     config = torch._dynamo.config
     config.recompile_limit = max(config.recompile_limit, MOST_GRAPHS)

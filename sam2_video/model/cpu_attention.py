@@ -77,6 +77,10 @@ def _product(first: Tensor, second: Tensor, out: Tensor | None = None) -> Tensor
     return out
 
 
+def _set_product(total: Tensor, first: Tensor, second: Tensor) -> None:
+    _product(first, second, total)
+
+
 def _add_product(total: Tensor, first: Tensor, second: Tensor) -> None:
     if total.dtype != first.dtype:
         total.add_(_product(first, second))
@@ -114,23 +118,29 @@ def _gradients(
     scale = queries.shape[-1] ** -0.5
     scaled = queries * scale
     of_queries = torch.empty_like(queries, memory_format=torch.contiguous_format)
-    # sums over blocks lose nothing in half precision
-    wide = torch.promote_types(keys.dtype, torch.float32)
-    of_keys, of_values = (torch.zeros_like(x, dtype=wide) for x in (keys, values))
-    for part, rows in _blocks(queries, keys):
+    blocks = list(_blocks(queries, keys))
+    is_whole = all(rows.stop >= queries.shape[1] and not rows.start for _, rows in blocks)
+    if is_whole:
+        of_keys, of_values = torch.empty_like(keys), torch.empty_like(values)
+    else:
+        # sums over blocks lose nothing in half precision
+        wide = torch.promote_types(keys.dtype, torch.float32)
+        of_keys, of_values = (torch.zeros_like(x, dtype=wide) for x in (keys, values))
+    add = _set_product if is_whole else _add_product
+    for part, rows in blocks:
         grad, query, key = gradient[part, rows], scaled[part, rows], keys[part]
         weights = _weights(query, key) if kept is None else kept[part, rows]
         of_weights = _product(grad, values[part].transpose(1, 2))
         if dropout:
             stays = weights.clamp_min(0)
-            _add_product(of_values[part], stays.transpose(1, 2), grad)
+            add(of_values[part], stays.transpose(1, 2), grad)
             of_weights = torch.ops.aten.threshold_backward(of_weights, weights, 0)
             weights = weights.abs()
         else:
-            _add_product(of_values[part], weights.transpose(1, 2), grad)
+            add(of_values[part], weights.transpose(1, 2), grad)
         of_scores = torch._softmax_backward_data(of_weights, weights, -1, weights.dtype)
         _product(of_scores, key, of_queries[part, rows])
-        _add_product(of_keys[part], of_scores.transpose(1, 2), query)
+        add(of_keys[part], of_scores.transpose(1, 2), query)
     return of_queries.mul_(scale), of_keys.to(keys.dtype), of_values.to(values.dtype)
 
 

@@ -2,17 +2,22 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
 
 import torch
 from einops import rearrange
 from jaxtyping import Float, Int
-from torch import Tensor, nn
-from torch.nn import functional as F
+from torch import Tensor
 from transformers import Sam2VideoModel
-from transformers.models.sam2_video.modeling_sam2_video import Sam2VideoPromptEncoder
 
 from sam2_video.model.compilation import compilable
+from sam2_video.model.mask_decoder import (
+    Decoded,
+    attend_both_ways,
+    predict_masks,
+    score_objects,
+    tokens_of_masks,
+)
+from sam2_video.model.prompt_encoder import embed_prompts, image_positions
 from sam2_video.structures import send
 
 ABSENT_LOGIT = -1024.0
@@ -113,7 +118,7 @@ def decode(
     mask logits are -1024 and the pointer is the learned no-object pointer.
     """
     # made once, and so outside of what is compiled
-    positions = _image_positions(network)
+    positions = image_positions(network)
     return _decode_at(
         network,
         conditioned,
@@ -141,29 +146,26 @@ def _decode_at(
     is_multimask: bool,
     is_training: bool,
 ) -> HeadOutput:
-    sparse, dense = _embed_prompts(network, conditioned, points, labels, mask_prompt)
+    decoded = _attend_to_prompts(network, conditioned, positions, points, labels, mask_prompt)
     decoder = network.mask_decoder
-    # transformers decides by `decoder.training`, but a frozen decoder is in eval mode while the
-    # tracker trains, and SAM 2 replaces unstable masks in evaluation only
-    decoder.dynamic_multimask_via_stability = not is_training
-    masks, ious, tokens, scores = decoder(
-        image_embeddings=conditioned,
-        image_positional_embeddings=positions,
-        sparse_prompt_embeddings=sparse,
-        dense_prompt_embeddings=dense,
-        multimask_output=is_multimask,
-        high_resolution_features=[
+    masks, ious = predict_masks(
+        decoder,
+        decoded,
+        conditioned.shape[-2:],
+        *(
             level if len(level) == 1 else features.spread(level)
-            for level in (features.quarter, features.half)
-        ],
+            for level in (features.half, features.quarter)
+        ),
+        is_multimask=is_multimask,
+        is_training=is_training,
     )
-    masks, ious, tokens = masks.squeeze(1).float(), ious.squeeze(1), tokens.squeeze(1)
-    scores = scores.reshape(-1).float()
+    scores = score_objects(decoder, decoded).float()
     is_present = scores > 0
-    masks = torch.where(is_present[:, None, None, None], masks, ABSENT_LOGIT)
+    masks = torch.where(is_present[:, None, None, None], masks.float(), ABSENT_LOGIT)
     best = ious.argmax(dim=1)
     rows = torch.arange(best.shape[0], device=best.device)
-    token = tokens[rows, best if tokens.shape[1] > 1 else torch.zeros_like(best)]
+    tokens = tokens_of_masks(decoder, decoded, is_multimask=is_multimask)
+    token = tokens[rows, best if is_multimask else torch.zeros_like(best)]
     return HeadOutput(
         mask_logits=masks,
         iou_predictions=ious.float(),
@@ -173,11 +175,35 @@ def _decode_at(
     )
 
 
+@compilable("mask decoder", conditioned=(0,), mask_prompt=(0,))
+def _point_at(
+    network: Sam2VideoModel, conditioned: Tensor, positions: Tensor, mask_prompt: Tensor
+) -> Float[Tensor, "objects channels"]:
+    """Return what the decoder would point at objects with; no mask is made."""
+    decoder = network.mask_decoder
+    decoded = _attend_to_prompts(network, conditioned, positions, None, None, mask_prompt)
+    (token,) = tokens_of_masks(decoder, decoded, is_multimask=False).unbind(1)
+    is_present = score_objects(decoder, decoded) > 0
+    return _pointers(network, network.object_pointer_proj(token), is_present)
+
+
+def _attend_to_prompts(
+    network: Sam2VideoModel,
+    conditioned: Tensor,
+    positions: Tensor,
+    points: Tensor | None,
+    labels: Tensor | None,
+    mask_prompt: Tensor | None,
+) -> Decoded:
+    sparse, dense = embed_prompts(network, conditioned, points, labels, mask_prompt)
+    image = rearrange(conditioned + dense, "n c h w -> n (h w) c")
+    return attend_both_ways(network.mask_decoder, image, positions, sparse)
+
+
 def adopt_mask(
     network: Sam2VideoModel,
     features: FrameFeatures,
     masks: Float[Tensor, "objects height width"],
-    is_training: bool,
 ) -> HeadOutput:
     """Take given masks (1 = object) as the output; the decoder only makes their pointers.
 
@@ -185,23 +211,19 @@ def adopt_mask(
     implementation; transformers asks for three there and gets another pointer.
     """
     masks = masks.unsqueeze(1)
-    decoded = decode(
+    pointers = _point_at(
         network,
         features.spread(features.embedding),
-        features,
-        points=None,
-        labels=None,
-        mask_prompt=network.mask_downsample(masks),
-        is_multimask=False,
-        is_training=is_training,
+        image_positions(network),
+        network.mask_downsample(masks),
     )
     is_present = masks.flatten(1).any(dim=1)
     return HeadOutput(
         mask_logits=masks.float() * GIVEN_SCALE + GIVEN_BIAS,
         iou_predictions=masks.new_ones(masks.shape[0], 1),
         object_score_logits=is_present.float() * GIVEN_SCALE + GIVEN_BIAS,
-        best=torch.zeros_like(decoded.best),
-        pointers=_pointers(network, decoded.pointers, is_present),
+        best=torch.zeros(len(masks), dtype=torch.long, device=masks.device),
+        pointers=_pointers(network, pointers, is_present),
     )
 
 
@@ -211,73 +233,3 @@ def _pointers(
     is_present: Tensor,
 ) -> Float[Tensor, "objects channels"]:
     return torch.where(is_present[:, None], pointers, network.no_object_pointer.to(pointers.dtype))
-
-
-def _embed_prompts(
-    network: Sam2VideoModel,
-    conditioned: Tensor,
-    points: Tensor | None,
-    labels: Tensor | None,
-    mask_prompt: Tensor | None,
-) -> tuple[Tensor, Tensor]:
-    """Return sparse and dense prompt embeddings, computed in fp32.
-
-    Positions are multiplied by 2 pi and random frequencies: half precision would blur them.
-    """
-    encoder = network.prompt_encoder
-    if mask_prompt is not None:
-        mask_prompt = _fit(mask_prompt.float(), encoder.mask_input_size)
-    square = None if points is None else _scale_to_square(points, encoder).unsqueeze(1)
-    with torch.autocast(conditioned.device.type, enabled=False):
-        sparse, dense = encoder(
-            input_points=square,
-            input_labels=None if labels is None else labels.unsqueeze(1),
-            input_boxes=None,
-            input_masks=mask_prompt,
-        )
-    if points is None:
-        # no point is two points of padding, and padding is embedded as this whatever is computed
-        sparse = encoder.not_a_point_embed.weight.expand(len(conditioned), 1, 2, -1)
-    return sparse, dense
-
-
-def _fit(mask_prompt: Tensor, size: tuple[int, int]) -> Tensor:
-    if mask_prompt.shape[-2:] == size:
-        return mask_prompt
-    return F.interpolate(
-        mask_prompt, size=size, mode="bilinear", align_corners=False, antialias=True
-    )
-
-
-def _scale_to_square(points: Tensor, encoder: Sam2VideoPromptEncoder) -> Tensor:
-    """Return points whose x the encoder, which knows one side only, will divide rightly."""
-    height, width = encoder.image_embedding_size
-    if height == width:
-        return points
-    x = (points[..., :1] + 0.5) * (height / width) - 0.5
-    return torch.cat([x, points[..., 1:]], dim=-1)
-
-
-def _image_positions(network: Sam2VideoModel) -> Tensor:
-    """Return the positions of the image features, which are made once a network and size."""
-    embed = network.shared_image_embedding
-    frequencies = embed.positional_embedding
-    assert isinstance(frequencies, Tensor)
-    # weights that are loaded are written over the old ones
-    version = 0 if frequencies.is_inference() else frequencies._version
-    size = network.prompt_encoder.image_embedding_size
-    return _grid_positions(embed, version, size, frequencies.device, frequencies.dtype)
-
-
-@lru_cache(maxsize=8)
-def _grid_positions(
-    embed: nn.Module,
-    version: int,
-    size: tuple[int, int],
-    device: torch.device,
-    dtype: torch.dtype,
-) -> Float[Tensor, "1 channels height width"]:
-    with torch.inference_mode(False), torch.no_grad(), torch.autocast(device.type, enabled=False):
-        y, x = ((torch.arange(side, device=device, dtype=dtype) + 0.5) / side for side in size)
-        grid = torch.stack(torch.meshgrid(x, y, indexing="xy"), dim=-1)
-        return rearrange(embed(grid.unsqueeze(0)), "1 h w c -> 1 c h w")

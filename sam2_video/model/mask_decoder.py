@@ -1,37 +1,177 @@
-"""Attention of the mask decoder: of few tokens to an image or back, in heads 16 channels wide.
+"""SAM's mask decoder: transformers' modules, called for what is asked for and no more.
 
-On a CPU two small products and a softmax are faster than PyTorch's fused kernel, whose blocks are
-made for long sequences; elsewhere it is the fused kernel.
+The same function as `Sam2VideoMaskDecoder`, whose own `forward` adds positions to the image twice
+in a block, copies what it repeats once, and computes masks that nobody reads. Tokens are of the
+object score, the IoUs and each mask, then of the prompts.
 """
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
-from transformers import AttentionInterface
+from transformers.models.sam2_video.modeling_sam2_video import (
+    Sam2VideoAttention,
+    Sam2VideoMaskDecoder,
+    Sam2VideoTwoWayAttentionBlock,
+)
 
-NAME = "sam2_video_decoder"
-"""As which transformers' modules know it."""
+from sam2_video.model.normalisation import normalise_channels
+
+_SCORE, _IOU, _FIRST_MASK = 0, 1, 2
+"""Places of the decoder's own tokens."""
 
 
-def attend_of_decoder(
-    module: nn.Module,
-    query: Tensor,
-    key: Tensor,
-    value: Tensor,
-    attention_mask: Tensor | None,
-    scaling: float,
-    dropout: float = 0.0,
-    **_: object,
-) -> tuple[Tensor, None]:
-    """Return what is attended to, [batch, queries, heads, channels]; others are [.., heads, ..]."""
-    if query.device.type == "cpu" and attention_mask is None and dropout == 0:
-        weights = torch.matmul(query * scaling, key.transpose(2, 3)).softmax(-1)
-        said = torch.matmul(weights.to(value.dtype), value)
-    else:
-        said = F.scaled_dot_product_attention(
-            query, key, value, attn_mask=attention_mask, dropout_p=dropout, scale=scaling
+@dataclass(frozen=True)
+class Decoded:
+    """Tokens and image features after they have attended to each other."""
+
+    tokens: Float[Tensor, "objects tokens channels"]
+    image: Float[Tensor, "objects places channels"]
+
+
+def attend_both_ways(
+    decoder: Sam2VideoMaskDecoder,
+    image: Float[Tensor, "objects places channels"],
+    positions: Float[Tensor, "places channels"],
+    prompts: Float[Tensor, "objects prompt_tokens channels"],
+) -> Decoded:
+    """Let the decoder's tokens and those of prompts attend to the image, and it to them."""
+    own = [decoder.obj_score_token.weight, decoder.iou_token.weight, decoder.mask_tokens.weight]
+    own_tokens = torch.cat(own).expand(len(prompts), -1, -1)
+    places = torch.cat([own_tokens, prompts], dim=1).to(decoder.iou_token.weight.dtype)
+    tokens, transformer = places, decoder.transformer
+    placed_image = image + positions
+    for block in transformer.layers:
+        assert isinstance(block, Sam2VideoTwoWayAttentionBlock)
+        if block.skip_first_layer_pe:
+            tokens = _attend(block.self_attn, tokens, tokens, tokens)
+        else:
+            placed = tokens + places
+            tokens = tokens + _attend(block.self_attn, placed, placed, tokens)
+        tokens = block.layer_norm1(tokens)
+        to_image = block.cross_attn_token_to_image
+        tokens = tokens + _attend(to_image, tokens + places, placed_image, image)
+        tokens = block.layer_norm2(tokens)
+        tokens = block.layer_norm3(tokens + block.mlp(tokens))
+        to_tokens = block.cross_attn_image_to_token
+        image = image + _attend(to_tokens, placed_image, tokens + places, tokens)
+        image = block.layer_norm4(image)
+        placed_image = image + positions
+    last = transformer.final_attn_token_to_image
+    tokens = tokens + _attend(last, tokens + places, placed_image, image)
+    return Decoded(transformer.layer_norm_final_attn(tokens), image)
+
+
+def _attend(
+    attention: Sam2VideoAttention,
+    queries: Float[Tensor, "objects queries channels"],
+    keys: Float[Tensor, "objects keys channels"],
+    values: Float[Tensor, "objects keys channels"],
+) -> Float[Tensor, "objects queries channels"]:
+    heads = (attention.num_attention_heads, attention.head_dim)
+    query, key, value = (
+        project(x).unflatten(-1, heads).transpose(1, 2)
+        for project, x in (
+            (attention.q_proj, queries),
+            (attention.k_proj, keys),
+            (attention.v_proj, values),
         )
-    return said.transpose(1, 2).contiguous(), None
+    )
+    said = attend_in_heads(query, key, value, attention.scaling)
+    return attention.o_proj(said.transpose(1, 2).flatten(2))
 
 
-AttentionInterface.register(NAME, attend_of_decoder)
+def attend_in_heads(
+    query: Float[Tensor, "objects heads queries channels"],
+    key: Float[Tensor, "objects heads keys channels"],
+    value: Float[Tensor, "objects heads keys channels"],
+    scale: float,
+) -> Float[Tensor, "objects heads queries channels"]:
+    """Return what is attended to, of few tokens to an image or back, in narrow heads.
+
+    On a CPU two small products and a softmax are faster than PyTorch's fused kernel, whose blocks
+    are made for long sequences.
+    """
+    if query.device.type != "cpu":
+        return F.scaled_dot_product_attention(query, key, value, scale=scale)
+    weights = torch.matmul(query * scale, key.transpose(2, 3)).softmax(-1)
+    return torch.matmul(weights.to(value.dtype), value)
+
+
+def score_objects(decoder: Sam2VideoMaskDecoder, decoded: Decoded) -> Float[Tensor, " objects"]:
+    """Return a logit of whether each object is on the frame."""
+    return decoder.pred_obj_score_head(decoded.tokens[:, _SCORE]).flatten()
+
+
+def tokens_of_masks(
+    decoder: Sam2VideoMaskDecoder, decoded: Decoded, *, is_multimask: bool
+) -> Float[Tensor, "objects hypotheses channels"]:
+    """Return the token of each mask that is asked for: of one of them, or of the other three."""
+    tokens = decoded.tokens[:, _FIRST_MASK : _FIRST_MASK + decoder.num_mask_tokens]
+    return tokens[:, 1:] if is_multimask else tokens[:, :1]
+
+
+def predict_masks(
+    decoder: Sam2VideoMaskDecoder,
+    decoded: Decoded,
+    size: Sequence[int],
+    half: Float[Tensor, "#objects half_channels height_2 width_2"],
+    quarter: Float[Tensor, "#objects quarter_channels height_4 width_4"],
+    *,
+    is_multimask: bool,
+    is_training: bool,
+) -> tuple[
+    Float[Tensor, "objects hypotheses height_4 width_4"], Float[Tensor, "objects hypotheses"]
+]:
+    """Return mask logits and predicted IoUs.
+
+    Of one mask that is unstable, in evaluation only, the best of the other three takes the place.
+
+    Args:
+        decoder: the mask decoder.
+        decoded: what its transformer says.
+        size: (height, width) of the image features.
+        half: finer features, projected for the decoder, of each object or one for all.
+        quarter: the finest.
+        is_multimask: three hypotheses are asked for.
+        is_training: see `track_frame`.
+    """
+    upscaled = _upscale(decoder, decoded.image, size, half, quarter)
+    ious = decoder.iou_prediction_head(decoded.tokens[:, _IOU])
+    is_any_asked = not is_multimask and not is_training and not decoder.training
+    first, end = (1, decoder.num_mask_tokens) if is_multimask else (0, 1)
+    heads = decoder.output_hypernetworks_mlps
+    if is_any_asked or _is_learning(heads):
+        # a weight without a gradient would not decay; one with a gradient of zeros does
+        made = _make_masks(decoder, decoded, upscaled, range(decoder.num_mask_tokens))
+        if is_any_asked:
+            chosen = decoder._dynamic_multimask_via_stability(made.unsqueeze(1), ious.unsqueeze(1))
+            return chosen[0].squeeze(1), chosen[1].squeeze(1)
+        masks = made[:, first:end]
+    else:
+        masks = _make_masks(decoder, decoded, upscaled, range(first, end))
+    return masks, ious[:, first:end]
+
+
+def _is_learning(module: nn.Module) -> bool:
+    return any(parameter.requires_grad for parameter in module.parameters())
+
+
+def _make_masks(
+    decoder: Sam2VideoMaskDecoder, decoded: Decoded, upscaled: Tensor, wanted: Sequence[int]
+) -> Tensor:
+    heads = decoder.output_hypernetworks_mlps
+    vectors = torch.stack([heads[i](decoded.tokens[:, _FIRST_MASK + i]) for i in wanted], dim=1)
+    return (vectors @ upscaled.flatten(2)).unflatten(-1, upscaled.shape[-2:])
+
+
+def _upscale(
+    decoder: Sam2VideoMaskDecoder, image: Tensor, size: Sequence[int], half: Tensor, quarter: Tensor
+) -> Tensor:
+    features = image.transpose(1, 2).unflatten(-1, tuple(size))
+    features = decoder.upscale_conv1(features) + half
+    features = decoder.activation(normalise_channels(decoder.upscale_layer_norm, features))
+    return decoder.activation(decoder.upscale_conv2(features) + quarter)

@@ -30,12 +30,7 @@ from sam2_video.model.attention import attend, has_narrow_kernel
 from sam2_video.model.compilation import compilable
 from sam2_video.model.heads import FrameFeatures
 from sam2_video.model.noise import drop
-from sam2_video.model.recompute import (
-    SAVING,
-    Recomputed,
-    run_and_keep,
-    run_but_keep_attention,
-)
+from sam2_video.model.recompute import SAVING, Recomputed, run_but_keep_attention
 
 POSITION_SCALE = 0.1
 """Share of the position encoding that is added to the image features (SAM 2's value)."""
@@ -98,7 +93,7 @@ def _attend_with_tables(
     for layer in module.layers:
         assert isinstance(layer, Sam2VideoMemoryAttentionLayer)
         state = run_but_keep_attention(
-            recomputed != "cheap",
+            recomputed,
             is_noisy(layer),
             _run_layer,
             layer,
@@ -130,14 +125,22 @@ def _run_layer(
     """
     if shared is not None and is_noisy(layer):
         state, shared = shared.spread(state), None
+    # what is said to itself is kept, or computed again just before its backward pass
     attended = _attend_to_self(layer, state, rotation, is_matrix_kept=recomputed != "light")
     state = state + drop(layer.dropout1, attended)
     query = rotate(layer.cross_attn_image.q_proj(layer.layer_norm2(state)), rotation)
     if shared is not None:
         state, query = shared.spread(state), shared.spread(query)
-    said = _attend_across(layer.cross_attn_image, query, keyed, memory, key_rotation, recomputed)
+    said = _attend_across(
+        layer.cross_attn_image,
+        query,
+        keyed,
+        memory,
+        key_rotation,
+        is_matrix_kept=recomputed not in SAVING,
+    )
     state = state + drop(layer.dropout2, said)
-    return state + run_and_keep(recomputed != "light", _feed_forward, layer, state)
+    return state + _feed_forward(layer, state)
 
 
 def _attend_to_self(
@@ -160,14 +163,14 @@ def _attend_across(
     keyed: Tensor,
     memory: Tensor,
     key_rotation: Tensor,
-    recomputed: Recomputed,
+    *,
+    is_matrix_kept: bool,
 ) -> Tensor:
-    dropout, is_wide_kept = _dropout(attention), recomputed != "light"
-    keys = run_and_keep(is_wide_kept, _make_keys, attention, keyed, key_rotation)
+    dropout = _dropout(attention)
+    keys = rotate(attention.k_proj(keyed), key_rotation)
     if not has_narrow_kernel(query) or is_noisy(attention.v_proj):
-        values = run_and_keep(is_wide_kept, attention.v_proj, memory)
-        return attention.o_proj(attend(query, keys, values, dropout))
-    values, is_matrix_kept = memory.to(query.dtype), recomputed not in SAVING
+        return attention.o_proj(attend(query, keys, attention.v_proj(memory), dropout))
+    values = memory.to(query.dtype)
     if dropout == 0:
         attended = attention.v_proj(attend(query, keys, values, is_matrix_kept=is_matrix_kept))
     else:
@@ -175,10 +178,6 @@ def _attend_across(
             attention.v_proj, attend(query, keys, F.pad(values, (0, 1), value=1.0), dropout)
         )
     return attention.o_proj(attended)
-
-
-def _make_keys(attention: Sam2VideoRoPEAttention, keyed: Tensor, rotation: Tensor) -> Tensor:
-    return rotate(attention.k_proj(keyed), rotation)
 
 
 def _feed_forward(layer: Sam2VideoMemoryAttentionLayer, state: Tensor) -> Tensor:

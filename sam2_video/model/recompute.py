@@ -1,6 +1,6 @@
 """What backward computes a second time in place of keeping it (activation checkpointing)."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from functools import cache
 from typing import Any, Literal, TypeVar
@@ -13,9 +13,9 @@ from torch.utils.checkpoint import (
 )
 
 Recomputed = Literal["none", "clicks", "light", "cheap", "frames"]
-"""Nothing; the decoder's runs of corrections; also what is largest for the time that it takes (the
-memory encoder, keys, attention matrices and hidden layers of memory attention); all but what memory
-attention attended to; all of a frame. Each does what the one before it does, and saves more."""
+"""Nothing; the decoder's runs of corrections; also the memory encoder and the layers of memory
+attention, but for what was attended to; also the decoder, and attention of an image to itself; all
+of a frame. Each does what the one before it does, and saves more."""
 SAVING: frozenset[Recomputed] = frozenset({"light", "cheap", "frames"})
 """Chosen by who has too little memory for time to come first."""
 Result = TypeVar("Result")
@@ -30,21 +30,24 @@ def run_and_keep(is_kept: bool, function: Callable[..., Result], *arguments: Any
 
 
 def run_but_keep_attention(
-    is_kept: bool,
+    recomputed: Recomputed,
     is_noisy: bool,
     function: Callable[..., Result],
     *arguments: Any,  # noqa: ANN401
 ) -> Result:
-    """Like `run_and_keep`, but what attention to memory has said is kept: it is slow.
+    """Call a layer of memory attention, of which what attention has said is kept: it is slow.
 
     Where dropout acts it is computed again too: numbers that are not drawn a second time would
     shift those that are.
     """
+    is_kept = recomputed not in _KEPT_ATTENTION
     if is_kept or is_noisy or not torch.is_grad_enabled():
         return run_and_keep(is_kept, function, *arguments)
     if not torch.compiler.is_compiling():
         function = _cast_each_time(function)
-    result: Any = checkpoint(function, *arguments, use_reentrant=False, context_fn=_keep_attention)
+    result: Any = checkpoint(
+        function, *arguments, use_reentrant=False, context_fn=_KEPT_ATTENTION[recomputed]
+    )
     return result
 
 
@@ -65,11 +68,30 @@ def _cast_each_time(function: Callable[..., Result]) -> Callable[..., Result]:
     return run
 
 
-def _keep_attention() -> tuple[AbstractContextManager[Any], AbstractContextManager[Any]]:
-    return create_selective_checkpoint_contexts(_decide)
+Contexts = tuple[AbstractContextManager[Any], AbstractContextManager[Any]]
 
 
-def _decide(_: object, operation: object, *inputs: Any, **__: Any) -> CheckpointPolicy:  # noqa: ANN401
+def _keep_all_attention() -> Contexts:
+    return create_selective_checkpoint_contexts(_decide_on_all)
+
+
+def _keep_attention_to_memory() -> Contexts:
+    return create_selective_checkpoint_contexts(_decide_on_memory)
+
+
+_KEPT_ATTENTION: Mapping[Recomputed, Callable[[], Contexts]] = {
+    "light": _keep_all_attention,
+    "cheap": _keep_attention_to_memory,
+}
+
+
+def _decide_on_all(_: object, operation: object, *__: Any, **___: Any) -> CheckpointPolicy:  # noqa: ANN401
+    if operation in _attentions():
+        return CheckpointPolicy.MUST_SAVE
+    return CheckpointPolicy.PREFER_RECOMPUTE
+
+
+def _decide_on_memory(_: object, operation: object, *inputs: Any, **__: Any) -> CheckpointPolicy:  # noqa: ANN401
     """Keep what is said by an attention with more keys than queries: to itself it is soon done."""
     if operation in _attentions() and inputs[1].shape[-2] > inputs[0].shape[-2]:
         return CheckpointPolicy.MUST_SAVE

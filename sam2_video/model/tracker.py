@@ -6,7 +6,6 @@ import torch
 from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor
-from torch.nn import functional as F
 from transformers import Sam2VideoModel
 
 from sam2_video.model.compilation import compilable
@@ -17,6 +16,7 @@ from sam2_video.model.memory_attention import attend_to_memory, memory_positions
 from sam2_video.model.memory_encoder import embed_masks, fuse
 from sam2_video.model.recompute import SAVING, Recomputed, run_and_keep
 from sam2_video.structures import Corrections, FrameOutput, Prompt, send
+from sam2_video.upsampling import upsample
 
 
 def track_frame(
@@ -59,7 +59,7 @@ def track_frame(
     given = None if prompt is None else prompt.masks
     assert given is None or corrections is None, "a given mask is not corrected"
     if given is not None:
-        said = [adopt_mask(network, features, given, is_training)]
+        said = [adopt_mask(network, features, given)]
     else:
         said = _decode_with_memory(
             network,
@@ -252,7 +252,9 @@ def encode_memory(
     """
     config, encoder = network.config, network.memory_encoder
     height, width = (side * 16 for side in features.embedding.shape[-2:])
-    logits = _upsample(mask_logits, (height, width))
+    logits = mask_logits
+    if logits.shape[-2:] != (height, width):
+        logits = upsample(logits, (height, width))
     masks = (logits > 0).float() if is_binary else logits.sigmoid()
     masks = masks * config.sigmoid_scale_for_mem_enc + config.sigmoid_bias_for_mem_enc
     # its own forward would project the image again for each object
@@ -263,9 +265,3 @@ def encode_memory(
         is_absent = (object_score_logits <= 0).to(memory.dtype)
         memory = memory + is_absent[:, None, None, None] * occlusion[..., None, None]
     return rearrange(memory, "n c h w -> n (h w) c")
-
-
-def _upsample(logits: Tensor, size: tuple[int, int]) -> Tensor:
-    if logits.shape[-2:] == size:
-        return logits
-    return F.interpolate(logits, size=size, mode="bilinear", align_corners=False)

@@ -10,10 +10,10 @@ from jaxtyping import Int
 from torch import Tensor
 from transformers import Sam2VideoModel
 
+from sam2_video.model.frozen import cast_frozen_weights
 from sam2_video.model.heads import FrameFeatures
-from sam2_video.model.heap import give_back_around
 from sam2_video.model.memory import MemoryBank, MemoryEntry, merge_entries
-from sam2_video.model.recompute import SAVING, Recomputed, run_and_keep
+from sam2_video.model.recompute import Recomputed, run_and_keep
 from sam2_video.model.tracker import track_frame
 from sam2_video.structures import Corrections, FrameOutput, Prompt, send
 
@@ -126,11 +126,12 @@ def track_clips(
     frames = features.by_frame(num_frames)
     batch = _Batch(network, frames, object_clip.tolist(), is_training, recomputed)
     outputs: list[FrameOutput] = []
-    for cohort in form_cohorts(prompts, corrections):
-        end = num_frames
-        if last_frames is not None:
-            end = 1 + max(last_frames[name] for name in cohort.objects)
-        outputs += _track_cohort(batch, cohort, end, truncate_after)
+    with cast_frozen_weights(network):
+        for cohort in form_cohorts(prompts, corrections):
+            end = num_frames
+            if last_frames is not None:
+                end = 1 + max(last_frames[name] for name in cohort.objects)
+            outputs += _track_cohort(batch, cohort, end, truncate_after)
     return outputs
 
 
@@ -172,10 +173,7 @@ def _track_cohort(
             outputs += said
             parts.append(entry)
             joined += [place[name] for name in objects]
-        entry = merge_entries(parts, joined)
-        bank = bank.append(entry)
-        if batch.recomputed in SAVING:
-            give_back_around(entry.pointers if entry.features is None else entry.features)
+        bank = bank.append(merge_entries(parts, joined))
     return outputs
 
 

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial, reduce
 from operator import add
-from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -17,7 +16,7 @@ from sam2_video.config import AugmentationConfig, LossConfig, PromptConfig
 from sam2_video.data.transforms import prepare_clips
 from sam2_video.losses import ClipLoss, LossSums, sum_terms, weigh_sums
 from sam2_video.model.heads import FrameFeatures
-from sam2_video.model.heap import give_back_freed_blocks, keep_freed_blocks
+from sam2_video.model.heap import keep_freed_blocks
 from sam2_video.model.recompute import Recomputed
 from sam2_video.model.sam2 import SAM2Model
 from sam2_video.prompts import simulate_user
@@ -129,7 +128,7 @@ def _track_groups(
     if clips.targets.device.type == "cpu":
         keep_freed_blocks()
     encode = _encode_twice if are_frames_recomputed else SAM2Model.encode
-    track = partial(checkpoint, _track_part, use_reentrant=False) if is_divided else _track
+    track = partial(checkpoint, _track, use_reentrant=False) if is_divided else _track
     found = []
     for group in groups:
         if clips.levels is not None:
@@ -176,12 +175,6 @@ def _encode_twice(
         torch.cat([frame.half for frame in frames]),
         torch.cat([frame.quarter for frame in frames]),
     )
-
-
-def _track_part(features: Tensor, *others: Any) -> tuple[LossSums, Tensor, Tensor]:  # noqa: ANN401
-    """Track one of several parts, without what is left of the one before it."""
-    give_back_freed_blocks(features.device)
-    return _track(features, *others)
 
 
 def _track(

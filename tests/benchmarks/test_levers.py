@@ -11,8 +11,10 @@ from benchmarks.step.flops import counted
 from benchmarks.step.settings import EVERYTHING, Problem, Way
 from benchmarks.step.timeline import Timeline
 
-WITHOUT_OPERATIONS = {"small-masks", "constants", "fused-optimiser"}
+WITHOUT_OPERATIONS = {"constants", "fused-optimiser"}
 """Those that save no product of matrices."""
+WITH_MORE = {"small-masks"}
+"""Brings the gradient of each term to the decoder's size, by products, not that of their sum."""
 
 
 @pytest.fixture(scope="module")
@@ -41,6 +43,8 @@ def test_a_lever_is_exact_and_saves_operations(take_step, lever):
     torch.testing.assert_close(norm, with_it[1], rtol=1e-5, atol=0)
     if lever in WITHOUT_OPERATIONS:
         assert operations == with_it[2]
+    elif lever in WITH_MORE:
+        assert with_it[2] > operations > 0.99 * with_it[2]
     else:
         assert operations > with_it[2]
 

@@ -79,11 +79,8 @@ def test_objects_in_chunks_are_tracked_as_all_at_once(model, frames, max_objects
 
 def test_never_more_objects_run_together_than_allowed(model, frames, monkeypatch):
     sizes = []
-    decoder = model.network.mask_decoder
-    handle = decoder.register_forward_pre_hook(
-        lambda module, args, kwargs: sizes.append(len(kwargs["image_embeddings"])),
-        with_kwargs=True,
-    )
+    layer = model.network.mask_decoder.transformer.layers[0].self_attn.q_proj
+    handle = layer.register_forward_pre_hook(lambda module, args: sizes.append(len(args[0])))
     list(track(model, frames, PROMPTS, max_objects=2))
     handle.remove()
     assert max(sizes) == 2

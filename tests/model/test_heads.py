@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from sam2_video.model import heads
 from sam2_video.model.heads import ABSENT_LOGIT, FrameFeatures, HeadOutput, adopt_mask, decode
+from sam2_video.model.prompt_encoder import embed_prompts, image_positions
 from sam2_video.model.sam2 import SAM2Model
 from tests.model.micro import judge_presence, micro_model, noise, relative, squares
 
@@ -132,18 +132,19 @@ def test_stability_decides_in_evaluation_only_even_where_the_decoder_is_frozen(p
     single = run(model, is_multimask=False).mask_logits
     decoder.dynamic_multimask_stability_thresh = 2.0  # none is
     best = run(model).best_mask_logits
-    assert torch.equal(run(model, is_multimask=False).mask_logits, best)
-    assert not torch.equal(single, best)
+    # rounding: of a frozen decoder only the masks that are asked for are made
+    assert relative(run(model, is_multimask=False).mask_logits, best) < 1e-6
+    assert relative(single, best) > 1e-2
     model.train()
     trained = run(model, is_multimask=False, is_training=True).mask_logits
-    assert torch.equal(trained, single)
+    assert relative(trained, single) < 1e-6
 
 
 @pytest.mark.parametrize("size", SIZES)
 def test_a_given_mask_is_the_output(size):
     model = micro_model(image_size=size)
     masks = squares(2, size)
-    output = adopt_mask(model.network, features_of(model), masks, is_training=False)
+    output = adopt_mask(model.network, features_of(model), masks)
     assert torch.equal(output.best_mask_logits[:, 0], masks * 20 - 10)
     assert output.object_score_logits.tolist() == [10, 10]
     assert output.iou_predictions.flatten().tolist() == [1, 1]
@@ -152,8 +153,8 @@ def test_a_given_mask_is_the_output(size):
 def test_the_pointer_of_a_given_mask_depends_on_the_mask():
     model = micro_model()
     features, masks = features_of(model), squares(2)
-    one = adopt_mask(model.network, features, masks, is_training=True)
-    other = adopt_mask(model.network, features, masks.flip(0), is_training=True)
+    one = adopt_mask(model.network, features, masks)
+    other = adopt_mask(model.network, features, masks.flip(0))
     assert relative(other.pointers, one.pointers) > 1e-4
 
 
@@ -161,7 +162,7 @@ def test_an_empty_given_mask_says_absent():
     model = micro_model()
     masks = squares(2)
     masks[1] = 0
-    output = adopt_mask(model.network, features_of(model), masks, is_training=True)
+    output = adopt_mask(model.network, features_of(model), masks)
     assert output.object_score_logits.tolist() == [10, -10]
     assert torch.equal(output.pointers[1], model.network.no_object_pointer[0])
     assert not torch.equal(output.pointers[0], model.network.no_object_pointer[0])
@@ -183,10 +184,10 @@ def test_prompts_are_embedded_in_fp32_under_autocast():
 def test_no_point_is_embedded_as_points_of_padding(size):
     model = micro_model(image_size=size)
     conditioned = features_of(model).embedding
-    plain = heads._embed_prompts(model.network, conditioned, None, None, None)
+    plain = embed_prompts(model.network, conditioned, None, None, None)
     padding = torch.zeros(2, 1, 2), torch.full((2, 1), -1)
     for found, expected in zip(
-        plain, heads._embed_prompts(model.network, conditioned, *padding, None), strict=True
+        plain, embed_prompts(model.network, conditioned, *padding, None), strict=True
     ):
         assert torch.equal(found.expand_as(expected), expected)
 
@@ -194,11 +195,13 @@ def test_no_point_is_embedded_as_points_of_padding(size):
 @pytest.mark.parametrize("size", SIZES)
 def test_image_positions_are_made_once_and_follow_weights_that_are_loaded(size):
     network = micro_model(image_size=size).network
-    first = heads._image_positions(network)
-    assert torch.equal(first, network.get_image_wide_positional_embeddings())
-    assert heads._image_positions(network) is first
+
+    def theirs():
+        return network.get_image_wide_positional_embeddings()[0].flatten(1).T
+
+    first = image_positions(network)
+    assert torch.equal(first, theirs())
+    assert image_positions(network) is first
     with torch.no_grad():
         network.shared_image_embedding.positional_embedding.mul_(2)
-    assert torch.equal(
-        heads._image_positions(network), network.get_image_wide_positional_embeddings()
-    )
+    assert torch.equal(image_positions(network), theirs())

@@ -5,6 +5,7 @@ import math
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 import torch
@@ -12,8 +13,9 @@ from einops import rearrange
 from torch import Tensor
 from transformers.models.sam2_video.modeling_sam2_video import apply_rotary_pos_emb_2d
 
-from sam2_video.model import stream
+from sam2_video.model import heads, stream
 from sam2_video.model.architecture import MICRO, build_network
+from sam2_video.model.mask_decoder import Decoded, attend_both_ways
 from sam2_video.model.memory import MemoryBank
 from sam2_video.model.memory_attention import (
     feature_positions,
@@ -118,19 +120,19 @@ def test_sine_positions_are_rows_then_columns_each_over_its_own_side(size):
             assert float(found[token, channel]) == pytest.approx(expected, abs=1e-5)
 
 
-def seen_by_decoder(model: SAM2Model, points: Tensor, labels: Tensor) -> dict[str, Any]:
-    """Return what the mask decoder is given for a prompt of one object."""
-    seen: dict[str, Any] = {}
-    decoder = model.network.mask_decoder
-    handle = decoder.register_forward_pre_hook(
-        lambda _, __, kwargs: seen.update(kwargs), with_kwargs=True
-    )
+def seen_by_decoder(model: SAM2Model, points: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the positions and prompts that the mask decoder is given for one object."""
+    seen: list[tuple[Tensor, Tensor]] = []
+
+    def attend(decoder: Any, image: Tensor, positions: Tensor, prompts: Tensor) -> Decoded:
+        seen.append((positions, prompts))
+        return attend_both_ways(decoder, image, positions, prompts)
+
     features = model.encode(noise(1, 1, model.image_size)[0])
     prompt = Prompt(0, (0,), points=points, labels=labels)
-    with torch.no_grad():
+    with torch.no_grad(), patch.object(heads, "attend_both_ways", attend):
         track_frame(model.network, features, MemoryBank(), 0, (0,), prompt, 1, is_training=False)
-    handle.remove()
-    return seen
+    return seen[0]
 
 
 @pytest.mark.parametrize("size", NON_SQUARE)
@@ -138,30 +140,29 @@ def test_a_point_is_encoded_by_its_share_of_width_and_height(size):
     model = micro_model(image_size=size)
     height, width = size
     points = torch.tensor([[[width - 3.0, 5.0], [8.5, height - 10.0]]])
-    seen = seen_by_decoder(model, points, torch.tensor([[1, 3]]))
+    _, prompts = seen_by_decoder(model, points, torch.tensor([[1, 3]]))
     encoder = model.network.prompt_encoder
     matrix = encoder.shared_embedding.positional_embedding
     for row, (point, label) in enumerate(zip(points[0], (1, 3), strict=True)):
         share = (point + 0.5) / torch.tensor([float(width), float(height)])
         turns = 2 * math.pi * (2 * share - 1) @ matrix
         expected = torch.cat([turns.sin(), turns.cos()]) + encoder.point_embed.weight[label]
-        found = seen["sparse_prompt_embeddings"][0, 0, row]
-        torch.testing.assert_close(found, expected, rtol=0, atol=1e-5)
+        torch.testing.assert_close(prompts[0, row], expected, rtol=0, atol=1e-5)
 
 
 @pytest.mark.parametrize("size", NON_SQUARE)
 def test_image_positions_are_those_of_points_at_the_cells_centres(size):
     model = micro_model(image_size=size)
     rows, columns = size[0] // 16, size[1] // 16
-    seen = seen_by_decoder(model, torch.tensor([[[1.0, 1.0]]]), torch.tensor([[1]]))
-    found = seen["image_positional_embeddings"][0]
-    assert found.shape == (MICRO.hidden_size, rows, columns)
+    positions, _ = seen_by_decoder(model, torch.tensor([[[1.0, 1.0]]]), torch.tensor([[1]]))
+    assert positions.shape == (rows * columns, MICRO.hidden_size)
     matrix = model.network.prompt_encoder.shared_embedding.positional_embedding
     for row, column in [(0, 0), (rows - 1, 0), (0, columns - 1), (1, 2)]:
         share = torch.tensor([(column + 0.5) / columns, (row + 0.5) / rows])
         turns = 2 * math.pi * (2 * share - 1) @ matrix
         expected = torch.cat([turns.sin(), turns.cos()])
-        torch.testing.assert_close(found[:, row, column], expected, rtol=0, atol=1e-5)
+        found = positions[row * columns + column]
+        torch.testing.assert_close(found, expected, rtol=0, atol=1e-5)
 
 
 @pytest.mark.parametrize("size", NON_SQUARE)
