@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 from transformers import Sam2VideoModel
 
 from sam2_video.model.compilation import is_compiled
@@ -30,7 +30,7 @@ def cast_frozen_weights(network: Sam2VideoModel) -> Iterator[None]:
         yield
         return
     dtype = torch.get_autocast_dtype(kind)
-    replaced: list[tuple[nn.Module, str, Tensor]] = []
+    replaced: list[tuple[nn.Module, str, nn.Parameter]] = []
     try:
         for module in _layers(network):
             for name, weight in list(module._parameters.items()):

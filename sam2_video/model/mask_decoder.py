@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 from transformers.models.sam2_video.modeling_sam2_video import (
     Sam2VideoAttention,
@@ -141,31 +141,19 @@ def predict_masks(
     """
     upscaled = _upscale(decoder, decoded.image, size, half, quarter)
     ious = decoder.iou_prediction_head(decoded.tokens[:, _IOU])
-    is_any_asked = not is_multimask and not is_training and not decoder.training
-    first, end = (1, decoder.num_mask_tokens) if is_multimask else (0, 1)
-    heads = decoder.output_hypernetworks_mlps
-    if is_any_asked or _is_learning(heads):
-        # a weight without a gradient would not decay; one with a gradient of zeros does
-        made = _make_masks(decoder, decoded, upscaled, range(decoder.num_mask_tokens))
-        if is_any_asked:
-            chosen = decoder._dynamic_multimask_via_stability(made.unsqueeze(1), ious.unsqueeze(1))
-            return chosen[0].squeeze(1), chosen[1].squeeze(1)
-        masks = made[:, first:end]
-    else:
-        masks = _make_masks(decoder, decoded, upscaled, range(first, end))
-    return masks, ious[:, first:end]
-
-
-def _is_learning(module: nn.Module) -> bool:
-    return any(parameter.requires_grad for parameter in module.parameters())
-
-
-def _make_masks(
-    decoder: Sam2VideoMaskDecoder, decoded: Decoded, upscaled: Tensor, wanted: Sequence[int]
-) -> Tensor:
-    heads = decoder.output_hypernetworks_mlps
+    count, heads = decoder.num_mask_tokens, decoder.output_hypernetworks_mlps
+    first, end = (1, count) if is_multimask else (0, 1)
+    is_replaceable = not (is_multimask or is_training or decoder.training)
+    # a weight without a gradient would not decay; one with a gradient of zeros does
+    is_learning = torch.is_grad_enabled() and any(w.requires_grad for w in heads.parameters())
+    are_all_made = is_replaceable or is_learning
+    wanted = range(count) if are_all_made else range(first, end)
     vectors = torch.stack([heads[i](decoded.tokens[:, _FIRST_MASK + i]) for i in wanted], dim=1)
-    return (vectors @ upscaled.flatten(2)).unflatten(-1, upscaled.shape[-2:])
+    masks = (vectors @ upscaled.flatten(2)).unflatten(-1, upscaled.shape[-2:])
+    if is_replaceable:
+        chosen = decoder._dynamic_multimask_via_stability(masks.unsqueeze(1), ious.unsqueeze(1))
+        return chosen[0].squeeze(1), chosen[1].squeeze(1)
+    return masks[:, first:end] if are_all_made else masks, ious[:, first:end]
 
 
 def _upscale(
