@@ -43,7 +43,10 @@ class Setting:
 
 
 SETTINGS = [
-    *(Setting(*shape, mode) for mode, shape in product(("none", "cheap", "frames"), SHAPES)),
+    *(
+        Setting(*shape, mode)
+        for mode, shape in product(("none", "light", "cheap", "frames"), SHAPES)
+    ),
     *(Setting(*shape, mode) for mode, shape in product(("none", "cheap"), OTHER_SHAPES)),
 ]
 
