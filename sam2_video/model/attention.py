@@ -7,7 +7,6 @@ dropout.
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Literal
 
 import torch
 from torch import Tensor
@@ -18,9 +17,6 @@ from sam2_video.model.cpu_attention import attend_and_keep, attend_in_blocks
 KEPT_BYTES = 32 * 2**20
 """An object's attention matrix up to which it may be kept: that of 1024 queries (512 px) and all
 seven memories in fp32."""
-SMALL_KEPT_BYTES = 8 * 2**20
-"""The same of small ones: of these queries to one another, and to two memories."""
-KeptMatrices = Literal["all", "small", "none"]
 
 
 def attend(
@@ -29,7 +25,7 @@ def attend(
     values: Tensor,
     dropout: float = 0.0,
     *,
-    kept: KeptMatrices = "all",
+    is_matrix_kept: bool = True,
 ) -> Tensor:
     """Return softmax(queries keys' / sqrt(channels)) values, batch by batch.
 
@@ -38,14 +34,13 @@ def attend(
         keys: [batch, keys, channels].
         values: [batch, keys, value_channels].
         dropout: of the attention matrix.
-        kept: which attention matrices are kept for the backward pass, where that is faster; with
-            dropout they always are.
+        is_matrix_kept: for the backward pass, where that is faster; with dropout it always is.
     """
     if has_narrow_kernel(queries):
         if dropout:
             return attend_and_keep(queries, keys, values, dropout)[0]
         size = queries.shape[1] * keys.shape[1] * queries.element_size()
-        if torch.is_grad_enabled() and size <= _most_kept(kept):
+        if is_matrix_kept and torch.is_grad_enabled() and size <= KEPT_BYTES:
             return attend_and_keep(queries, keys, values, 0.0)[0]
         if queries.dtype == torch.bfloat16 or values.shape[-1] < keys.shape[-1]:
             return attend_in_blocks(queries, keys, values)
@@ -54,12 +49,6 @@ def attend(
         queries.unsqueeze(1), keys.unsqueeze(1), values.unsqueeze(1), dropout_p=dropout
     )
     return attended.squeeze(1)
-
-
-def _most_kept(kept: KeptMatrices) -> int:
-    if kept == "none":
-        return 0
-    return KEPT_BYTES if kept == "all" else min(KEPT_BYTES, SMALL_KEPT_BYTES)
 
 
 def has_narrow_kernel(tensor: Tensor) -> bool:

@@ -26,11 +26,11 @@ from transformers.models.sam2_video.modeling_sam2_video import (
     Sam2VideoRoPEAttention,
 )
 
-from sam2_video.model.attention import KeptMatrices, attend, has_narrow_kernel
+from sam2_video.model.attention import attend, has_narrow_kernel
 from sam2_video.model.compilation import compilable
 from sam2_video.model.heads import FrameFeatures
 from sam2_video.model.noise import drop
-from sam2_video.model.recompute import Recomputed, run_but_keep_attention
+from sam2_video.model.recompute import SAVING, Recomputed, run_but_keep_attention
 
 POSITION_SCALE = 0.1
 """Share of the position encoding that is added to the image features (SAM 2's value)."""
@@ -125,8 +125,8 @@ def _run_layer(
     """
     if shared is not None and is_noisy(layer):
         state, shared = shared.spread(state), None
-    kept: KeptMatrices = "small" if recomputed == "light" else "all"
-    attended = _attend_to_self(layer, state, rotation, kept)
+    # what is said to itself is kept, or computed again just before its backward pass
+    attended = _attend_to_self(layer, state, rotation, is_matrix_kept=recomputed != "light")
     state = state + drop(layer.dropout1, attended)
     query = rotate(layer.cross_attn_image.q_proj(layer.layer_norm2(state)), rotation)
     if shared is not None:
@@ -137,14 +137,14 @@ def _run_layer(
         keyed,
         memory,
         key_rotation,
-        "none" if recomputed == "cheap" else kept,
+        is_matrix_kept=recomputed not in SAVING,
     )
     state = state + drop(layer.dropout2, said)
     return state + _feed_forward(layer, state)
 
 
 def _attend_to_self(
-    layer: Sam2VideoMemoryAttentionLayer, state: Tensor, rotation: Tensor, kept: KeptMatrices
+    layer: Sam2VideoMemoryAttentionLayer, state: Tensor, rotation: Tensor, *, is_matrix_kept: bool
 ) -> Tensor:
     attention, normed = layer.self_attn, layer.layer_norm1(state)
     attended = attend(
@@ -152,7 +152,7 @@ def _attend_to_self(
         rotate(attention.k_proj(normed), rotation),
         attention.v_proj(normed),
         _dropout(attention),
-        kept=kept,
+        is_matrix_kept=is_matrix_kept,
     )
     return attention.o_proj(attended)
 
@@ -163,7 +163,8 @@ def _attend_across(
     keyed: Tensor,
     memory: Tensor,
     key_rotation: Tensor,
-    kept: KeptMatrices,
+    *,
+    is_matrix_kept: bool,
 ) -> Tensor:
     dropout = _dropout(attention)
     keys = rotate(attention.k_proj(keyed), key_rotation)
@@ -171,7 +172,7 @@ def _attend_across(
         return attention.o_proj(attend(query, keys, attention.v_proj(memory), dropout))
     values = memory.to(query.dtype)
     if dropout == 0:
-        attended = attention.v_proj(attend(query, keys, values, kept=kept))
+        attended = attention.v_proj(attend(query, keys, values, is_matrix_kept=is_matrix_kept))
     else:
         attended = _project_dropped(
             attention.v_proj, attend(query, keys, F.pad(values, (0, 1), value=1.0), dropout)

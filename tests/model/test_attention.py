@@ -150,7 +150,7 @@ def test_values_projected_after_dropout_are_those_projected_before(bias):
     torch.testing.assert_close(found, expected, rtol=0, atol=1e-12)
 
 
-def test_a_matrix_is_kept_where_that_was_asked_for_and_a_gradient_is_wanted(monkeypatch):
+def test_a_matrix_is_kept_where_that_was_asked_for_and_a_gradient_is_wanted():
     inputs = draw(1, 5, 8), draw(1, 6, 8, seed=1), draw(1, 6, 2, seed=2)
 
     def operation(**asked):
@@ -159,12 +159,8 @@ def test_a_matrix_is_kept_where_that_was_asked_for_and_a_gradient_is_wanted(monk
         return seen.names & {"attend_and_keep", "attend_in_blocks"}
 
     assert operation() == {"attend_and_keep"}
-    assert operation(kept="none") == {"attend_in_blocks"}
-    assert operation(kept="none", dropout=0.1) == {"attend_and_keep"}
-    assert operation(kept="small") == {"attend_and_keep"}
-    monkeypatch.setattr(attention, "SMALL_KEPT_BYTES", 5 * 6 * inputs[0].element_size() - 1)
-    assert operation(kept="small") == {"attend_in_blocks"}
-    assert operation() == {"attend_and_keep"}
+    assert operation(is_matrix_kept=False) == {"attend_in_blocks"}
+    assert operation(is_matrix_kept=False, dropout=0.1) == {"attend_and_keep"}
     with torch.no_grad():
         assert operation() == {"attend_in_blocks"}
     with attention.kernels_of("cuda"):
