@@ -169,13 +169,10 @@ def _decode_all(
     conditioned: Tensor,
     features: FrameFeatures,
     positions: Tensor,
-    points: Tensor | None,
-    labels: Tensor | None,
-    mask_prompt: Tensor | None,
-    is_multimask: bool,
-    is_training: bool,
+    *given: Any,  # noqa: ANN401 (as the function that it stands for)
 ) -> HeadOutput:
-    sparse, dense = heads.embed_prompts(network, conditioned, points, labels, mask_prompt)
+    *prompts, is_multimask, is_training = given
+    sparse, dense = heads.embed_prompts(network, conditioned, *prompts)
     network.mask_decoder.dynamic_multimask_via_stability = not is_training
     masks, ious, tokens, scores = network.mask_decoder(
         image_embeddings=conditioned,

@@ -119,14 +119,14 @@ def _gradients(
     scaled = queries * scale
     of_queries = torch.empty_like(queries, memory_format=torch.contiguous_format)
     blocks = list(_blocks(queries, keys))
-    is_whole = all(rows.stop >= queries.shape[1] and not rows.start for _, rows in blocks)
-    if is_whole:
-        of_keys, of_values = torch.empty_like(keys), torch.empty_like(values)
-    else:
+    if any(rows.start for _, rows in blocks):
         # sums over blocks lose nothing in half precision
         wide = torch.promote_types(keys.dtype, torch.float32)
         of_keys, of_values = (torch.zeros_like(x, dtype=wide) for x in (keys, values))
-    add = _set_product if is_whole else _add_product
+        add = _add_product
+    else:
+        of_keys, of_values = torch.empty_like(keys), torch.empty_like(values)
+        add = _set_product
     for part, rows in blocks:
         grad, query, key = gradient[part, rows], scaled[part, rows], keys[part]
         weights = _weights(query, key) if kept is None else kept[part, rows]

@@ -125,7 +125,7 @@ def _run_layer(
     """
     if shared is not None and is_noisy(layer):
         state, shared = shared.spread(state), None
-    # what is said to itself is kept, or computed again just before its backward pass
+    # "light" keeps what is said in place of the matrix; "cheap" makes both again for one layer
     attended = _attend_to_self(layer, state, rotation, is_matrix_kept=recomputed != "light")
     state = state + drop(layer.dropout1, attended)
     query = rotate(layer.cross_attn_image.q_proj(layer.layer_norm2(state)), rotation)

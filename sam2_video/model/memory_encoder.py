@@ -14,7 +14,7 @@ from transformers.models.sam2_video.modeling_sam2_video import (
     Sam2VideoMemoryFuserCXBlock,
 )
 
-from sam2_video.model.normalisation import is_slow, normalise_channels
+from sam2_video.model.normalisation import is_eager_on_cpu, normalise_channels
 
 
 def embed_masks(encoder: Sam2VideoMemoryEncoder, masks: Tensor) -> Tensor:
@@ -28,7 +28,7 @@ def embed_masks(encoder: Sam2VideoMemoryEncoder, masks: Tensor) -> Tensor:
 
 def fuse(encoder: Sam2VideoMemoryEncoder, features: Tensor) -> Tensor:
     """Return the memory [objects, memory_channels, height, width] of image and masks together."""
-    if is_slow(features):
+    if is_eager_on_cpu(features):
         # rounding must not depend on how an image's features lie in memory: some are of a file
         features = features.contiguous()
     for block in encoder.memory_fuser.layers:
@@ -43,7 +43,7 @@ def fuse(encoder: Sam2VideoMemoryEncoder, features: Tensor) -> Tensor:
 
 def _convolve_by_channel(convolution: nn.Module, features: Tensor) -> Tensor:
     # one that has an adapter is another module
-    if type(convolution) is not nn.Conv2d or not is_slow(features):
+    if type(convolution) is not nn.Conv2d or not is_eager_on_cpu(features):
         return convolution(features)
     weight, bias = convolution.weight, convolution.bias
     assert bias is not None

@@ -13,7 +13,7 @@ def normalise_channels(norm: nn.Module, features: Tensor) -> Tensor:
     On a CPU PyTorch takes ten times as long as need be over four channels.
     """
     if (
-        not is_slow(features)
+        not is_eager_on_cpu(features)
         or features.shape[1] > FEW_CHANNELS
         or not isinstance(norm, nn.LayerNorm)
     ):
@@ -24,6 +24,6 @@ def normalise_channels(norm: nn.Module, features: Tensor) -> Tensor:
     return centred * deviation * norm.weight[:, None, None] + norm.bias[:, None, None]
 
 
-def is_slow(tensor: Tensor) -> bool:
-    """Say whether what PyTorch computes slowly on a CPU would be computed by it here."""
+def is_eager_on_cpu(tensor: Tensor) -> bool:
+    """Say whether a CPU runs PyTorch's own kernels on this tensor, some of which are slow."""
     return tensor.device.type == "cpu" and not torch.compiler.is_compiling()

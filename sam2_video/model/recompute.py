@@ -91,11 +91,16 @@ def _decide_on_all(_: object, operation: object, *__: Any, **___: Any) -> Checkp
     return CheckpointPolicy.PREFER_RECOMPUTE
 
 
-def _decide_on_memory(_: object, operation: object, *inputs: Any, **__: Any) -> CheckpointPolicy:  # noqa: ANN401
+def _decide_on_memory(
+    context: object,
+    operation: object,
+    *inputs: Any,  # noqa: ANN401
+    **_: Any,  # noqa: ANN401
+) -> CheckpointPolicy:
     """Keep what is said by an attention with more keys than queries: to itself it is soon done."""
-    if operation in _attentions() and inputs[1].shape[-2] > inputs[0].shape[-2]:
-        return CheckpointPolicy.MUST_SAVE
-    return CheckpointPolicy.PREFER_RECOMPUTE
+    if operation in _attentions() and inputs[1].shape[-2] <= inputs[0].shape[-2]:
+        return CheckpointPolicy.PREFER_RECOMPUTE
+    return _decide_on_all(context, operation)
 
 
 @cache
