@@ -18,8 +18,6 @@ from transformers.models.sam2_video.modeling_sam2_video import (
     Sam2VideoTwoWayAttentionBlock,
 )
 
-from sam2_video.model.normalisation import normalise_channels
-
 _SCORE, _IOU, _FIRST_MASK = 0, 1, 2
 """Places of the decoder's own tokens."""
 
@@ -161,5 +159,5 @@ def _upscale(
 ) -> Tensor:
     features = image.transpose(1, 2).unflatten(-1, tuple(size))
     features = decoder.upscale_conv1(features) + half
-    features = decoder.activation(normalise_channels(decoder.upscale_layer_norm, features))
+    features = decoder.activation(decoder.upscale_layer_norm(features))
     return decoder.activation(decoder.upscale_conv2(features) + quarter)

@@ -1,7 +1,7 @@
 """The memory encoder's masks and fuser: transformers' modules, without what is slow on a CPU.
 
-There PyTorch computes the gradient of a depthwise convolution's weights ten times slower than need
-be.
+There PyTorch computes two things of it ten times slower than need be: the gradient of a depthwise
+convolution's weights, and a layer normalisation over four channels.
 """
 
 import torch
@@ -14,7 +14,8 @@ from transformers.models.sam2_video.modeling_sam2_video import (
     Sam2VideoMemoryFuserCXBlock,
 )
 
-from sam2_video.model.normalisation import is_eager_on_cpu, normalise_channels
+FEW_CHANNELS = 64
+"""Up to which a normalisation is faster as its formula, channels first, than with them last."""
 
 
 def embed_masks(encoder: Sam2VideoMemoryEncoder, masks: Tensor) -> Tensor:
@@ -22,28 +23,40 @@ def embed_masks(encoder: Sam2VideoMemoryEncoder, masks: Tensor) -> Tensor:
     downsampler = encoder.mask_downsampler
     for layer in downsampler.layers:
         assert isinstance(layer, Sam2VideoMaskDownSamplerLayer)
-        masks = layer.activation(normalise_channels(layer.layer_norm, layer.conv(masks)))
+        masks = layer.activation(_normalise(layer.layer_norm, layer.conv(masks)))
     return downsampler.final_conv(masks)
 
 
 def fuse(encoder: Sam2VideoMemoryEncoder, features: Tensor) -> Tensor:
     """Return the memory [objects, memory_channels, height, width] of image and masks together."""
-    if is_eager_on_cpu(features):
+    if _is_slow(features):
         # rounding must not depend on how an image's features lie in memory: some are of a file
         features = features.contiguous()
     for block in encoder.memory_fuser.layers:
         assert isinstance(block, Sam2VideoMemoryFuserCXBlock)
-        mixed = normalise_channels(
-            block.layer_norm, _convolve_by_channel(block.depthwise_conv, features)
-        )
+        mixed = _normalise(block.layer_norm, _convolve_by_channel(block.depthwise_conv, features))
         hidden = block.activation(block.pointwise_conv1(mixed.permute(0, 2, 3, 1)))
         features = features + (block.scale * block.pointwise_conv2(hidden)).permute(0, 3, 1, 2)
     return encoder.projection(features)
 
 
+def _normalise(norm: nn.Module, features: Tensor) -> Tensor:
+    """Normalise over the channels, axis 1; in fp32 at least, as autocast does."""
+    if (
+        not _is_slow(features)
+        or features.shape[1] > FEW_CHANNELS
+        or not isinstance(norm, nn.LayerNorm)
+    ):
+        return norm(features)
+    exact = features.to(torch.promote_types(features.dtype, torch.float32))
+    centred = exact - exact.mean(1, keepdim=True)
+    deviation = torch.rsqrt(centred.square().mean(1, keepdim=True) + norm.eps)
+    return centred * deviation * norm.weight[:, None, None] + norm.bias[:, None, None]
+
+
 def _convolve_by_channel(convolution: nn.Module, features: Tensor) -> Tensor:
     # one that has an adapter is another module
-    if type(convolution) is not nn.Conv2d or not is_eager_on_cpu(features):
+    if type(convolution) is not nn.Conv2d or not _is_slow(features):
         return convolution(features)
     weight, bias = convolution.weight, convolution.bias
     assert bias is not None
@@ -52,6 +65,10 @@ def _convolve_by_channel(convolution: nn.Module, features: Tensor) -> Tensor:
         features, weight, bias = (x.to(dtype) for x in (features, weight, bias))
     assert isinstance(convolution.padding, tuple)
     return _DepthwiseConvolution.apply(features, weight, bias, convolution.padding)
+
+
+def _is_slow(tensor: Tensor) -> bool:
+    return tensor.device.type == "cpu" and not torch.compiler.is_compiling()
 
 
 class _DepthwiseConvolution(torch.autograd.Function):
