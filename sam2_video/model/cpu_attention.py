@@ -6,6 +6,7 @@ that is kept: its weights are positive, and the sign of one that is dropped is t
 """
 
 from collections.abc import Iterator
+from math import prod
 
 import torch
 from torch import Tensor
@@ -13,7 +14,11 @@ from torch import Tensor
 from sam2_video.model.noise import draw_kept, scale_of_kept
 
 BLOCK_BYTES = 8 * 2**20
-"""Of the attention matrix at once, at most; smaller products are slower."""
+"""Of the attention matrix at once; smaller products are slower."""
+BLOCK_QUERIES = 512
+"""At least so many at once, though it be more bytes: keys are read anew for each block."""
+MOST_BLOCK_BYTES = 64 * 2**20
+"""Of the attention matrix at once, at most."""
 SMALL_BYTES = 2**18
 """What is computed together of a batch whose matrices are small."""
 
@@ -23,8 +28,10 @@ def attend_in_blocks(queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
     """Return softmax(queries keys' / sqrt(channels)) values, and keep no attention matrix."""
     attended = queries.new_empty(*queries.shape[:2], values.shape[-1])
     scaled = queries * queries.shape[-1] ** -0.5
+    room = _Room()
     for part, rows in _blocks(queries, keys):
-        weights = _weights(scaled[part, rows], keys[part])
+        query = scaled[part, rows]
+        weights = _weights(query, keys[part], room.seat(query, keys))
         _product(weights, values[part], attended[part, rows])
     return attended
 
@@ -52,19 +59,41 @@ def attend_and_keep(
 def _blocks(queries: Tensor, keys: Tensor) -> Iterator[tuple[slice, slice]]:
     """Yield which of the batch, and which of their queries, are computed at once."""
     batch, count = queries.shape[:2]
-    whole = count * keys.shape[1] * keys.element_size()
-    several = max(SMALL_BYTES // max(whole, 1), 1)
+    row_bytes = max(keys.shape[1] * keys.element_size(), 1)
+    several = max(SMALL_BYTES // max(count * row_bytes, 1), 1)
+    wanted = max(BLOCK_BYTES // row_bytes, min(BLOCK_QUERIES, MOST_BLOCK_BYTES // row_bytes), 1)
     # blocks of one size: the last one is not a remainder
-    size = -(-count // max(-(-whole // BLOCK_BYTES), 1))
+    size = -(-count // max(-(-count // wanted), 1))
     for row in range(0, batch, several):
         for start in range(0, count, size):
             yield slice(row, row + several), slice(start, start + size)
 
 
-def _weights(queries: Tensor, keys: Tensor, out: Tensor | None = None) -> Tensor:
+class _Room:
+    """Memory for a block's matrix, which all blocks of a call take in turn."""
+
+    def __init__(self) -> None:
+        self._memory: Tensor | None = None
+
+    def seat(self, queries: Tensor, keys: Tensor) -> Tensor:
+        """Return it for some queries; the first block is the largest."""
+        shape = (*queries.shape[:2], keys.shape[1])
+        if self._memory is None:
+            self._memory = queries.new_empty(prod(shape))
+        return self._memory[: prod(shape)].view(shape)
+
+
+def _weights(queries: Tensor, keys: Tensor, out: Tensor) -> Tensor:
     """Return one block of the attention matrix."""
     scores = _product(queries, keys.transpose(1, 2), out)
     return torch.softmax(scores, dim=-1, out=scores)
+
+
+def _softmax_backward(gradient: Tensor, weights: Tensor) -> Tensor:
+    """Turn the gradient of a block's weights into that of its scores, in its place."""
+    return torch.ops.aten._softmax_backward_data.out(
+        gradient, weights, -1, weights.dtype, grad_input=gradient
+    )
 
 
 def _product(first: Tensor, second: Tensor, out: Tensor | None = None) -> Tensor:
@@ -127,10 +156,14 @@ def _gradients(
     else:
         of_keys, of_values = torch.empty_like(keys), torch.empty_like(values)
         add = _set_product
+    first, second = _Room(), _Room()
     for part, rows in blocks:
         grad, query, key = gradient[part, rows], scaled[part, rows], keys[part]
-        weights = _weights(query, key) if kept is None else kept[part, rows]
-        of_weights = _product(grad, values[part].transpose(1, 2))
+        if kept is None:
+            weights = _weights(query, key, first.seat(query, keys))
+        else:
+            weights = kept[part, rows]
+        of_weights = _product(grad, values[part].transpose(1, 2), second.seat(query, keys))
         if dropout:
             stays = weights.clamp_min(0)
             add(of_values[part], stays.transpose(1, 2), grad)
@@ -138,7 +171,7 @@ def _gradients(
             weights = weights.abs()
         else:
             add(of_values[part], weights.transpose(1, 2), grad)
-        of_scores = torch._softmax_backward_data(of_weights, weights, -1, weights.dtype)
+        of_scores = _softmax_backward(of_weights, weights)
         _product(of_scores, key, of_queries[part, rows])
         add(of_keys[part], of_scores.transpose(1, 2), query)
     return of_queries.mul_(scale), of_keys.to(keys.dtype), of_values.to(values.dtype)

@@ -60,6 +60,7 @@ def cut(request, monkeypatch):
     if request.param == "blocks":
         # two queries of 37 keys in double precision
         monkeypatch.setattr(cpu_attention, "BLOCK_BYTES", 2 * 37 * 8)
+        monkeypatch.setattr(cpu_attention, "BLOCK_QUERIES", 1)
 
 
 @pytest.fixture(params=["kept", "again"])
@@ -112,6 +113,24 @@ def test_queries_may_be_shared_without_a_copy():
     (ours,) = torch.autograd.grad(found.sum() ** 2, queries)
     (theirs,) = torch.autograd.grad(expected.sum() ** 2, queries)
     torch.testing.assert_close(ours, theirs, rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("num_queries", "num_keys", "sizes"),
+    [
+        (1024, 1024, [1024]),
+        (4096, 4096, [512] * 8),
+        # one more than fit: blocks of one size, all of them smaller
+        (1024, 2100, [512] * 2),
+        (4096, 16384, [512] * 8),
+        (4096, 2**17, [128] * 32),
+        (3, 2**25, [1] * 3),
+    ],
+)
+def test_blocks_are_of_enough_queries_and_not_too_many_bytes(num_queries, num_keys, sizes):
+    queries, keys = torch.empty(1, num_queries, 0), torch.empty(1, num_keys, 0)
+    cut = [rows for _, rows in cpu_attention._blocks(queries, keys)]
+    assert [min(rows.stop, num_queries) - rows.start for rows in cut] == sizes
 
 
 def test_the_operators_are_what_pytorch_expects_of_them():
