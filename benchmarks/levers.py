@@ -29,6 +29,7 @@ from sam2_video.model import (
     heads,
     mask_decoder,
     memory_attention,
+    rotation,
     sam2,
     tracker,
     unroll,
@@ -126,9 +127,9 @@ def _copy_features() -> AbstractContextManager[Any]:
 def _make_constants_anew() -> ExitStack:
     """Make rotations and positions anew on each frame."""
     stack = ExitStack()
-    for name in ("_rotation_table", "_sine_positions"):
-        plain = getattr(memory_attention, name).__wrapped__
-        stack.enter_context(patch.object(memory_attention, name, plain))
+    for module, name in ((rotation, "_rotation"), (memory_attention, "_sine_positions")):
+        plain = getattr(module, name).__wrapped__
+        stack.enter_context(patch.object(module, name, plain))
     return stack
 
 
@@ -216,6 +217,11 @@ LEVERS: Mapping[str, Lever] = {
         "the first layer's self-attention once an image, not once an object",
         1.0,
         _attend_for_each_object,
+    ),
+    "joined-projections": Lever(
+        "queries, keys and values of self-attention as one product",
+        None,
+        lambda: patch.object(unroll, "join_projections", lambda _: ()),
     ),
     "features-once": Lever(
         "features of an image read by its objects, not copied", 1.0, _copy_features

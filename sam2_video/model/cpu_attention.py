@@ -27,12 +27,11 @@ SMALL_BYTES = 2**18
 def attend_in_blocks(queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
     """Return softmax(queries keys' / sqrt(channels)) values, and keep no attention matrix."""
     attended = queries.new_empty(*queries.shape[:2], values.shape[-1])
-    scaled = queries * queries.shape[-1] ** -0.5
     room = _Room()
     for part, rows in _blocks(queries, keys):
-        query = scaled[part, rows]
+        query = queries[part, rows]
         weights = _weights(query, keys[part], room.seat(query, keys))
-        _product(weights, values[part], attended[part, rows])
+        _set_product(attended[part, rows], weights, values[part])
     return attended
 
 
@@ -45,14 +44,13 @@ def attend_and_keep(
     """Return what is attended to and the attention matrix; what is dropped of it is negative."""
     attended = queries.new_empty(*queries.shape[:2], values.shape[-1])
     kept = queries.new_empty(*queries.shape[:2], keys.shape[1])
-    scaled = queries * queries.shape[-1] ** -0.5
     for part, rows in _blocks(queries, keys):
-        weights = _weights(scaled[part, rows], keys[part], kept[part, rows])
+        weights = _weights(queries[part, rows], keys[part], kept[part, rows])
         if dropout:
             stays = draw_kept(weights.shape, dropout)
             weights.copy_(torch.where(stays, weights, -weights))
             weights = weights.clamp_min(0)
-        _product(weights, values[part], attended[part, rows])
+        _set_product(attended[part, rows], weights, values[part])
     return attended.mul_(scale_of_kept(dropout)) if dropout else attended, kept
 
 
@@ -85,8 +83,12 @@ class _Room:
 
 def _weights(queries: Tensor, keys: Tensor, out: Tensor) -> Tensor:
     """Return one block of the attention matrix."""
-    scores = _product(queries, keys.transpose(1, 2), out)
+    scores = _set_product(out, queries, keys.transpose(1, 2), _scale(queries))
     return torch.softmax(scores, dim=-1, out=scores)
+
+
+def _scale(queries: Tensor) -> float:
+    return queries.shape[-1] ** -0.5
 
 
 def _softmax_backward(gradient: Tensor, weights: Tensor) -> Tensor:
@@ -96,27 +98,24 @@ def _softmax_backward(gradient: Tensor, weights: Tensor) -> Tensor:
     )
 
 
-def _product(first: Tensor, second: Tensor, out: Tensor | None = None) -> Tensor:
-    """Multiply matrices; of a batch of one in the kernel for one, which uses all cores."""
-    if len(first) != 1:
-        return torch.bmm(first, second, out=out)
-    if out is None:
-        return torch.mm(first[0], second[0]).unsqueeze(0)
-    torch.mm(first[0], second[0], out=out[0])
-    return out
+def _set_product(total: Tensor, first: Tensor, second: Tensor, scale: float = 1.0) -> Tensor:
+    """Return `total`, which becomes so many times the product."""
+    return _combine(total, first, second, 0.0, scale)
 
 
-def _set_product(total: Tensor, first: Tensor, second: Tensor) -> None:
-    _product(first, second, total)
-
-
-def _add_product(total: Tensor, first: Tensor, second: Tensor) -> None:
+def _add_product(total: Tensor, first: Tensor, second: Tensor, scale: float = 1.0) -> Tensor:
+    """Return `total`, to which so many times the product is added."""
     if total.dtype != first.dtype:
-        total.add_(_product(first, second))
-    elif len(first) == 1:
-        total[0].addmm_(first[0], second[0])
-    else:
-        total.baddbmm_(first, second)
+        return total.add_(_set_product(first.new_empty(total.shape), first, second, scale))
+    return _combine(total, first, second, 1.0, scale)
+
+
+def _combine(total: Tensor, first: Tensor, second: Tensor, kept: float, scale: float) -> Tensor:
+    """Multiply matrices; of a batch of one in the kernel for one, which uses all cores."""
+    if len(first) == 1:
+        total[0].addmm_(first[0], second[0], beta=kept, alpha=scale)
+        return total
+    return total.baddbmm_(first, second, beta=kept, alpha=scale)
 
 
 @torch.library.custom_op("sam2_video::attend_in_blocks_backward", mutates_args=())
@@ -144,8 +143,7 @@ def _gradients(
     """Return those of queries, keys and values; without a kept matrix it is computed again."""
     if dropout:
         gradient = gradient * scale_of_kept(dropout)
-    scale = queries.shape[-1] ** -0.5
-    scaled = queries * scale
+    scale = _scale(queries)
     of_queries = torch.empty_like(queries, memory_format=torch.contiguous_format)
     blocks = list(_blocks(queries, keys))
     if any(rows.start for _, rows in blocks):
@@ -158,12 +156,13 @@ def _gradients(
         add = _set_product
     first, second = _Room(), _Room()
     for part, rows in blocks:
-        grad, query, key = gradient[part, rows], scaled[part, rows], keys[part]
+        grad, query, key = gradient[part, rows], queries[part, rows], keys[part]
         if kept is None:
             weights = _weights(query, key, first.seat(query, keys))
         else:
             weights = kept[part, rows]
-        of_weights = _product(grad, values[part].transpose(1, 2), second.seat(query, keys))
+        of_weights = second.seat(query, keys)
+        _set_product(of_weights, grad, values[part].transpose(1, 2))
         if dropout:
             stays = weights.clamp_min(0)
             add(of_values[part], stays.transpose(1, 2), grad)
@@ -172,9 +171,9 @@ def _gradients(
         else:
             add(of_values[part], weights.transpose(1, 2), grad)
         of_scores = _softmax_backward(of_weights, weights)
-        _product(of_scores, key, of_queries[part, rows])
-        add(of_keys[part], of_scores.transpose(1, 2), query)
-    return of_queries.mul_(scale), of_keys.to(keys.dtype), of_values.to(values.dtype)
+        _set_product(of_queries[part, rows], of_scores, key, scale)
+        add(of_keys[part], of_scores.transpose(1, 2), query, scale)
+    return of_queries, of_keys.to(keys.dtype), of_values.to(values.dtype)
 
 
 @attend_in_blocks.register_fake

@@ -160,4 +160,5 @@ def _upscale(
     features = image.transpose(1, 2).unflatten(-1, tuple(size))
     features = decoder.upscale_conv1(features) + half
     features = decoder.activation(decoder.upscale_layer_norm(features))
-    return decoder.activation(decoder.upscale_conv2(features) + quarter)
+    # its gradient comes from a product, in rows: a CPU is slow where the two lie differently
+    return decoder.activation((decoder.upscale_conv2(features) + quarter).contiguous())

@@ -6,7 +6,8 @@ only depends on the image, and for each layer what only depends on the memory:
 - up to the first cross-attention objects differ in nothing: it is computed once an image;
 - the attention matrix acts on the memory itself, 64 channels wide, and the value projection on the
   outcome, for softmax(Q K')(M W + b) = (softmax(Q K') M) W + b: its rows sum to one;
-- RoPE is a complex product with a table that is made once a size.
+- RoPE is a complex product with a table that is made once a size (`rotation`);
+- queries, keys and values of an image's attention to itself are one product (`joined`).
 
 Where dropout acts, each object and each layer draws its own: from the first of its draws on objects
 differ, and the rows of an attention matrix have other sums, with which the bias is scaled.
@@ -16,7 +17,7 @@ from functools import lru_cache
 
 import torch
 from einops import rearrange
-from jaxtyping import Complex, Float
+from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers import Sam2VideoModel
@@ -29,8 +30,10 @@ from transformers.models.sam2_video.modeling_sam2_video import (
 from sam2_video.model.attention import attend, has_narrow_kernel
 from sam2_video.model.compilation import compilable
 from sam2_video.model.heads import FrameFeatures
+from sam2_video.model.joined import Joined, Projections
 from sam2_video.model.noise import drop
 from sam2_video.model.recompute import SAVING, Recomputed, run_but_keep_attention
+from sam2_video.model.rotation import Rotation, rotate, rotation_of, split_and_rotate
 
 POSITION_SCALE = 0.1
 """Share of the position encoding that is added to the image features (SAM 2's value)."""
@@ -43,6 +46,7 @@ def attend_to_memory(
     positions: Float[Tensor, "memory_tokens memory_channels"],
     num_pointer_tokens: int,
     *,
+    projections: Projections = (),
     recomputed: Recomputed = "none",
 ) -> Float[Tensor, "objects channels height width"]:
     """Let a frame's features attend to what is remembered of each object.
@@ -53,23 +57,22 @@ def attend_to_memory(
         memory: spatial memories, then object pointers.
         positions: of the memory, the same for all objects.
         num_pointer_tokens: how many of the memory's tokens are of object pointers: without RoPE.
+        projections: see `joined`; made of the layers' own weights where there are none.
         recomputed: what the backward pass computes again.
     """
     height, width = features.embedding.shape[-2:]
-    rotation = rotation_table(network, height, width)
+    rotation = rotation_of(network, height, width)
     num_spatial = (memory.shape[1] - num_pointer_tokens) // (height * width)
-    key_rotation = torch.cat(
-        [rotation.repeat(num_spatial, 1), rotation.new_ones(num_pointer_tokens, rotation.shape[1])]
-    )
-    # tables are made outside of what is compiled, for which they are pairs of real numbers
+    # tables are made outside of what is compiled
     return _attend_with_tables(
         network.memory_attention,
         features,
         memory,
         positions,
-        torch.view_as_real(rotation),
-        torch.view_as_real(key_rotation),
+        rotation,
+        rotation.repeat(num_spatial, num_pointer_tokens),
         feature_positions(network, features.embedding),
+        projections or [None] * len(network.memory_attention.layers),
         recomputed,
     )
 
@@ -80,9 +83,10 @@ def _attend_with_tables(
     features: FrameFeatures,
     memory: Tensor,
     positions: Tensor,
-    rotation: Tensor,
-    key_rotation: Tensor,
+    rotation: Rotation,
+    key_rotation: Rotation,
     places: Tensor,
+    projections: Projections,
     recomputed: Recomputed,
 ) -> Tensor:
     height = features.embedding.shape[-2]
@@ -90,13 +94,14 @@ def _attend_with_tables(
     state = rearrange(features.embedding, "n c h w -> n (h w) c")
     state = state + POSITION_SCALE * places
     is_shared = True
-    for layer in module.layers:
+    for layer, projection in zip(module.layers, projections, strict=True):
         assert isinstance(layer, Sam2VideoMemoryAttentionLayer)
         state = run_but_keep_attention(
             recomputed,
             is_noisy(layer),
             _run_layer,
             layer,
+            projection,
             state,
             features if is_shared else None,
             keyed,
@@ -111,12 +116,13 @@ def _attend_with_tables(
 
 def _run_layer(
     layer: Sam2VideoMemoryAttentionLayer,
+    projection: Joined | None,
     state: Tensor,
     shared: FrameFeatures | None,
     keyed: Tensor,
     memory: Tensor,
-    rotation: Tensor,
-    key_rotation: Tensor,
+    rotation: Rotation,
+    key_rotation: Rotation,
     recomputed: Recomputed,
 ) -> Tensor:
     """Return the state of each object; `keyed` is memory with its positions.
@@ -126,7 +132,9 @@ def _run_layer(
     if shared is not None and is_noisy(layer):
         state, shared = shared.spread(state), None
     # "light" keeps what is said in place of the matrix; "cheap" makes both again for one layer
-    attended = _attend_to_self(layer, state, rotation, is_matrix_kept=recomputed != "light")
+    attended = _attend_to_self(
+        layer, projection, state, rotation, is_matrix_kept=recomputed != "light"
+    )
     state = state + drop(layer.dropout1, attended)
     query = rotate(layer.cross_attn_image.q_proj(layer.layer_norm2(state)), rotation)
     if shared is not None:
@@ -144,17 +152,22 @@ def _run_layer(
 
 
 def _attend_to_self(
-    layer: Sam2VideoMemoryAttentionLayer, state: Tensor, rotation: Tensor, *, is_matrix_kept: bool
+    layer: Sam2VideoMemoryAttentionLayer,
+    projection: Joined | None,
+    state: Tensor,
+    rotation: Rotation,
+    *,
+    is_matrix_kept: bool,
 ) -> Tensor:
     attention, normed = layer.self_attn, layer.layer_norm1(state)
-    attended = attend(
-        rotate(attention.q_proj(normed), rotation),
-        rotate(attention.k_proj(normed), rotation),
-        attention.v_proj(normed),
-        _dropout(attention),
-        is_matrix_kept=is_matrix_kept,
-    )
-    return attention.o_proj(attended)
+    if projection is not None:
+        queries, keys, values = split_and_rotate(projection(normed), rotation)
+    else:
+        queries = rotate(attention.q_proj(normed), rotation)
+        keys = rotate(attention.k_proj(normed), rotation)
+        values = attention.v_proj(normed)
+    dropout = _dropout(attention)
+    return attention.o_proj(attend(queries, keys, values, dropout, is_matrix_kept=is_matrix_kept))
 
 
 def _attend_across(
@@ -162,7 +175,7 @@ def _attend_across(
     query: Tensor,
     keyed: Tensor,
     memory: Tensor,
-    key_rotation: Tensor,
+    key_rotation: Rotation,
     *,
     is_matrix_kept: bool,
 ) -> Tensor:
@@ -203,59 +216,6 @@ def is_noisy(module: nn.Module) -> bool:
         for part in module.modules()
         if isinstance(part, (nn.Dropout, Sam2VideoRoPEAttention))
     )
-
-
-def rotate(
-    vectors: Float[Tensor, "batch tokens channels"], rotation: Float[Tensor, "tokens pairs 2"]
-) -> Float[Tensor, "batch tokens channels"]:
-    """Apply RoPE: neighbouring channels are a complex number; computed in fp32 at least."""
-    exact = vectors.float() if vectors.dtype.itemsize < 4 else vectors
-    pairs = exact.unflatten(-1, (-1, 2))
-    if torch.compiler.is_compiling():
-        # compilers know real numbers only
-        (a, b), (cosine, sine) = pairs.unbind(-1), rotation.unbind(-1)
-        turned = torch.stack([a * cosine - b * sine, a * sine + b * cosine], dim=-1)
-    else:
-        product = torch.view_as_complex(pairs) * torch.view_as_complex(rotation)
-        turned = torch.view_as_real(product)
-    return turned.flatten(-2).to(vectors.dtype)
-
-
-def rotation_table(
-    network: Sam2VideoModel, height: int, width: int
-) -> Complex[Tensor, "tokens pairs"]:
-    """Return RoPE as complex numbers of length 1: the first half of the pairs turns with x."""
-    config = network.config
-    assert config.rope_parameters is not None
-    theta = config.rope_parameters["rope_theta"]
-    dtype = torch.complex128 if network.dtype == torch.float64 else torch.complex64
-    channels = config.memory_attention_hidden_size // config.memory_attention_downsample_rate
-    return _rotation_table(height, width, channels, theta, dtype, network.device)
-
-
-@lru_cache(maxsize=8)
-def _rotation_table(
-    height: int,
-    width: int,
-    channels: int,
-    theta: float,
-    dtype: torch.dtype,
-    device: torch.device,
-) -> Tensor:
-    with torch.inference_mode(False):
-        spatial = channels // 2
-        steps = torch.arange(0, spatial, 2, dtype=torch.float32, device=device) / spatial
-        frequencies = 1.0 / theta**steps
-        x = torch.arange(width, dtype=torch.float32, device=device)
-        y = torch.arange(height, dtype=torch.float32, device=device)
-        angles = torch.cat(
-            [
-                (x[None, :, None] * frequencies).expand(height, -1, -1),
-                (y[:, None, None] * frequencies).expand(-1, width, -1),
-            ],
-            dim=-1,
-        ).flatten(0, 1)
-        return torch.polar(torch.ones_like(angles), angles).to(dtype)
 
 
 def feature_positions(

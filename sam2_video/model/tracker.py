@@ -11,6 +11,7 @@ from transformers import Sam2VideoModel
 from sam2_video.model.compilation import compilable
 from sam2_video.model.correction import Clicks, correct
 from sam2_video.model.heads import FrameFeatures, HeadOutput, adopt_mask, decode, wants_hypotheses
+from sam2_video.model.joined import Projections
 from sam2_video.model.memory import MemoryBank, MemoryEntry
 from sam2_video.model.memory_attention import attend_to_memory, memory_positions
 from sam2_video.model.memory_encoder import embed_masks, fuse
@@ -31,6 +32,7 @@ def track_frame(
     is_memory_needed: bool = True,
     is_reverse: bool = False,
     corrections: Corrections | Clicks | None = None,
+    projections: Projections = (),
     recomputed: Recomputed = "none",
 ) -> tuple[list[FrameOutput], MemoryEntry]:
     """Find objects on one frame with the help of the cohort's memory, and remember them.
@@ -50,6 +52,7 @@ def track_frame(
         is_reverse: frames come in falling order.
         corrections: of exactly these objects on this frame, which makes it a conditioning frame; a
             given mask cannot be corrected. `Clicks` in evaluation.
+        projections: of this network's memory attention, if they have been joined.
         recomputed: what backward computes a second time; of a whole frame the caller does that.
 
     Returns:
@@ -71,6 +74,7 @@ def track_frame(
             is_training,
             is_reverse,
             corrections,
+            projections,
             recomputed,
         )
     is_conditioning = prompt is not None or corrections is not None
@@ -113,6 +117,7 @@ def _decode_with_memory(
     is_training: bool,
     is_reverse: bool,
     corrections: Corrections | Clicks | None,
+    projections: Projections,
     recomputed: Recomputed,
 ) -> list[HeadOutput]:
     """Return what is said before the first correction, and after each."""
@@ -127,6 +132,7 @@ def _decode_with_memory(
             num_frames,
             is_training,
             is_reverse,
+            projections=projections,
             recomputed=recomputed,
         )
     else:
@@ -171,6 +177,7 @@ def condition_on_memory(
     is_training: bool,
     is_reverse: bool = False,
     *,
+    projections: Projections = (),
     recomputed: Recomputed = "none",
 ) -> Float[Tensor, "objects channels height width"]:
     """Let the frame's features attend to the spatial memories and object pointers of the bank."""
@@ -181,7 +188,9 @@ def condition_on_memory(
     read = bank.pointers(frame, max_pointers, is_training, is_reverse)
     if not read:
         # in evaluation, where all that was prompted lies ahead
-        return attend_to_memory(network, features, memory, positions, num_pointer_tokens=0)
+        return attend_to_memory(
+            network, features, memory, positions, num_pointer_tokens=0, projections=projections
+        )
     pointers, pointer_positions = _pointer_tokens(network, read, max_pointers)
     return attend_to_memory(
         network,
@@ -189,6 +198,7 @@ def condition_on_memory(
         torch.cat([memory, pointers], dim=1),
         torch.cat([positions, pointer_positions]),
         num_pointer_tokens=pointers.shape[1],
+        projections=projections,
         recomputed=recomputed,
     )
 

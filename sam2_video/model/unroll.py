@@ -12,6 +12,7 @@ from transformers import Sam2VideoModel
 
 from sam2_video.model.frozen import cast_frozen_weights
 from sam2_video.model.heads import FrameFeatures
+from sam2_video.model.joined import Projections, join_projections
 from sam2_video.model.memory import MemoryBank, MemoryEntry, merge_entries
 from sam2_video.model.recompute import Recomputed, run_and_keep
 from sam2_video.model.tracker import track_frame
@@ -124,7 +125,8 @@ def track_clips(
         objects that are corrected on a frame, the last output of the frame is the final one.
     """
     frames = features.by_frame(num_frames)
-    batch = _Batch(network, frames, object_clip.tolist(), is_training, recomputed)
+    projections = join_projections(network)
+    batch = _Batch(network, frames, object_clip.tolist(), is_training, projections, recomputed)
     outputs: list[FrameOutput] = []
     with cast_frozen_weights(network):
         for cohort in form_cohorts(prompts, corrections):
@@ -143,6 +145,7 @@ class _Batch:
     frames: list[FrameFeatures]
     object_clip: list[int]
     is_training: bool
+    projections: Projections
     recomputed: Recomputed
 
 
@@ -203,6 +206,7 @@ def _step(
             batch.is_training,
             is_memory_needed=is_memory_needed,
             corrections=corrections,
+            projections=batch.projections,
             # within a frame that is computed again nothing needs to be
             recomputed="none" if are_frames_recomputed else batch.recomputed,
         )

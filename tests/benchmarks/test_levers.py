@@ -11,8 +11,8 @@ from benchmarks.step.flops import counted
 from benchmarks.step.settings import EVERYTHING, Problem, Way
 from benchmarks.step.timeline import Timeline
 
-WITHOUT_OPERATIONS = {"constants", "fused-optimiser"}
-"""Those that save no product of matrices."""
+WITHOUT_OPERATIONS = {"constants", "fused-optimiser", "joined-projections"}
+"""Those after which the products of matrices are as large."""
 WITH_MORE = {"small-masks"}
 """Brings the gradient of each term to the decoder's size, by products, not that of their sum."""
 

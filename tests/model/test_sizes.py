@@ -17,13 +17,9 @@ from sam2_video.model import heads, stream
 from sam2_video.model.architecture import MICRO, build_network
 from sam2_video.model.mask_decoder import Decoded, attend_both_ways
 from sam2_video.model.memory import MemoryBank
-from sam2_video.model.memory_attention import (
-    feature_positions,
-    memory_positions,
-    rotate,
-    rotation_table,
-)
+from sam2_video.model.memory_attention import feature_positions, memory_positions
 from sam2_video.model.object_prompt import ObjectPrompt
+from sam2_video.model.rotation import rotate, rotation_of
 from sam2_video.model.sam2 import SAM2Model
 from sam2_video.model.tracker import track_frame
 from sam2_video.structures import Prompt
@@ -85,7 +81,7 @@ def test_queries_turn_with_their_column_in_the_first_half_and_with_their_row_in_
     network = build_network(WIDE, size)
     rows, columns, width = size[0] // 16, size[1] // 16, WIDE.hidden_size
     queries = torch.randn(1, rows * columns, width)
-    turned = rotate(queries, torch.view_as_real(rotation_table(network, rows, columns)))
+    turned = rotate(queries, rotation_of(network, rows, columns))
     # what transformers' own forward would do
     module = network.memory_attention
     cos, sin = module.rotary_emb(torch.zeros(1), module.position_ids)
@@ -196,7 +192,7 @@ def test_swapping_height_and_width_swaps_the_tables():
     tables = []
     for network, (h, w) in ((wide, (rows, columns)), (tall, (columns, rows))):
         embedding = torch.zeros(1, WIDE.hidden_size, h, w)
-        rotation = rotation_table(network, h, w).angle()
+        rotation = torch.view_as_complex(rotation_of(network, h, w).turn).angle()
         tables.append((rotation, feature_positions(network, embedding)))
     for landscape, portrait in zip(*tables, strict=True):
         assert torch.equal(turn(landscape, rows), portrait)
