@@ -154,14 +154,14 @@ def _gradients(
     else:
         of_keys, of_values = torch.empty_like(keys), torch.empty_like(values)
         add = _set_product
-    first, second = _Room(), _Room()
+    room_of_weights, room_of_gradients = _Room(), _Room()
     for part, rows in blocks:
         grad, query, key = gradient[part, rows], queries[part, rows], keys[part]
         if kept is None:
-            weights = _weights(query, key, first.seat(query, keys))
+            weights = _weights(query, key, room_of_weights.seat(query, keys))
         else:
             weights = kept[part, rows]
-        of_weights = second.seat(query, keys)
+        of_weights = room_of_gradients.seat(query, keys)
         _set_product(of_weights, grad, values[part].transpose(1, 2))
         if dropout:
             stays = weights.clamp_min(0)

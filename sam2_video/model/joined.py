@@ -35,15 +35,16 @@ Projections = Sequence[Joined | None]
 def join_projections(network: Sam2VideoModel) -> Projections:
     """Put the weights together, with a graph, in the precision in which they are multiplied."""
     kind = network.device.type
-    dtype = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else network.dtype
+    dtype = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else None
     return [_join(layer, dtype) for layer in network.memory_attention.layers]
 
 
-def _join(layer: nn.Module, dtype: torch.dtype) -> Joined | None:
+def _join(layer: nn.Module, dtype: torch.dtype | None) -> Joined | None:
+    """Return a layer's projections, in their own precision if no other is given."""
     assert isinstance(layer, Sam2VideoMemoryAttentionLayer)
     parts = [getattr(layer.self_attn, f"{name}_proj") for name in ("q", "k", "v")]
     # one that has an adapter is another module
     if not all(type(part) is nn.Linear and part.bias is not None for part in parts):
         return None
     weight, bias = (torch.cat([getattr(part, n) for part in parts]) for n in ("weight", "bias"))
-    return Joined(weight.to(dtype), bias.to(dtype))
+    return Joined(weight, bias) if dtype is None else Joined(weight.to(dtype), bias.to(dtype))

@@ -36,6 +36,12 @@ def test_weights_are_joined_in_the_precision_in_which_they_are_multiplied(dtype)
     assert {x.dtype for one in joined for x in (one.weight, one.bias)} == {dtype}
 
 
+def test_the_precision_of_other_parts_says_nothing_of_memory_attention():
+    network = micro_model().network.half()
+    network.memory_attention.float()
+    assert {joined.weight.dtype for joined in join_projections(network)} == {torch.float32}
+
+
 def test_a_layer_with_an_adapter_keeps_its_own_projections():
     network = micro_model().network
     add_adapters(
