@@ -5,7 +5,7 @@ backward pass computes it again; or it is, and a product is saved. Dropout draws
 that is kept: its weights are positive, and the sign of one that is dropped is turned.
 """
 
-from collections.abc import Iterator
+from dataclasses import dataclass
 from math import prod
 
 import torch
@@ -19,7 +19,7 @@ BLOCK_QUERIES = 512
 """At least so many at once, though it be more bytes: keys are read anew for each block."""
 MOST_BLOCK_BYTES = 64 * 2**20
 """Of the attention matrix at once, at most."""
-SMALL_BYTES = 2**18
+SMALL_BYTES = 2**21
 """What is computed together of a batch whose matrices are small."""
 
 
@@ -28,10 +28,10 @@ def attend_in_blocks(queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
     """Return softmax(queries keys' / sqrt(channels)) values, and keep no attention matrix."""
     attended = queries.new_empty(*queries.shape[:2], values.shape[-1])
     room = _Room()
-    for part, rows in _blocks(queries, keys):
-        query = queries[part, rows]
-        weights = _weights(query, keys[part], room.seat(query, keys))
-        _set_product(attended[part, rows], weights, values[part])
+    for block in _cut(queries, keys):
+        query = block.rows_of(queries)
+        weights = _weights(query, block.of(keys), room.seat(query, keys))
+        _set_product(block.rows_of(attended), weights, block.of(values))
     return attended
 
 
@@ -44,27 +44,50 @@ def attend_and_keep(
     """Return what is attended to and the attention matrix; what is dropped of it is negative."""
     attended = queries.new_empty(*queries.shape[:2], values.shape[-1])
     kept = queries.new_empty(*queries.shape[:2], keys.shape[1])
-    for part, rows in _blocks(queries, keys):
-        weights = _weights(queries[part, rows], keys[part], kept[part, rows])
+    for block in _cut(queries, keys):
+        weights = _weights(block.rows_of(queries), block.of(keys), block.rows_of(kept))
         if dropout:
             stays = draw_kept(weights.shape, dropout)
             weights.copy_(torch.where(stays, weights, -weights))
             weights = weights.clamp_min(0)
-        _set_product(attended[part, rows], weights, values[part])
+        _set_product(block.rows_of(attended), weights, block.of(values))
     return attended.mul_(scale_of_kept(dropout)) if dropout else attended, kept
 
 
-def _blocks(queries: Tensor, keys: Tensor) -> Iterator[tuple[slice, slice]]:
-    """Yield which of the batch, and which of their queries, are computed at once."""
+@dataclass(frozen=True)
+class _Block:
+    """What is computed at once: some queries of a part of the batch."""
+
+    batch: slice
+    rows: slice
+    is_all: bool
+
+    def rows_of(self, tensor: Tensor) -> Tensor:
+        """Return these of [batch, queries, ..]."""
+        return tensor if self.is_all else tensor[self.batch, self.rows]
+
+    def of(self, tensor: Tensor) -> Tensor:
+        """Return this part of the batch."""
+        return tensor if self.is_all else tensor[self.batch]
+
+
+def _cut(queries: Tensor, keys: Tensor) -> list[_Block]:
+    """Return the blocks, each of which is small enough to be quick."""
     batch, count = queries.shape[:2]
     row_bytes = max(keys.shape[1] * keys.element_size(), 1)
     several = max(SMALL_BYTES // max(count * row_bytes, 1), 1)
     wanted = max(BLOCK_BYTES // row_bytes, min(BLOCK_QUERIES, MOST_BLOCK_BYTES // row_bytes), 1)
     # blocks of one size: the last one is not a remainder
     size = -(-count // max(-(-count // wanted), 1))
-    for row in range(0, batch, several):
-        for start in range(0, count, size):
-            yield slice(row, row + several), slice(start, start + size)
+    return [
+        _Block(
+            slice(first, first + several),
+            slice(start, start + size),
+            is_all=several >= batch and size >= count,
+        )
+        for first in range(0, batch, several)
+        for start in range(0, count, size)
+    ]
 
 
 class _Room:
@@ -144,9 +167,9 @@ def _gradients(
     if dropout:
         gradient = gradient * scale_of_kept(dropout)
     scale = _scale(queries)
+    blocks = _cut(queries, keys)
     of_queries = torch.empty_like(queries, memory_format=torch.contiguous_format)
-    blocks = list(_blocks(queries, keys))
-    if any(rows.start for _, rows in blocks):
+    if any(block.rows.start for block in blocks):
         # sums over blocks lose nothing in half precision
         wide = torch.promote_types(keys.dtype, torch.float32)
         of_keys, of_values = (torch.zeros_like(x, dtype=wide) for x in (keys, values))
@@ -155,24 +178,24 @@ def _gradients(
         of_keys, of_values = torch.empty_like(keys), torch.empty_like(values)
         add = _set_product
     room_of_weights, room_of_gradients = _Room(), _Room()
-    for part, rows in blocks:
-        grad, query, key = gradient[part, rows], queries[part, rows], keys[part]
+    for block in blocks:
+        grad, query, key = block.rows_of(gradient), block.rows_of(queries), block.of(keys)
         if kept is None:
             weights = _weights(query, key, room_of_weights.seat(query, keys))
         else:
-            weights = kept[part, rows]
+            weights = block.rows_of(kept)
         of_weights = room_of_gradients.seat(query, keys)
-        _set_product(of_weights, grad, values[part].transpose(1, 2))
+        _set_product(of_weights, grad, block.of(values).transpose(1, 2))
         if dropout:
             stays = weights.clamp_min(0)
-            add(of_values[part], stays.transpose(1, 2), grad)
+            add(block.of(of_values), stays.transpose(1, 2), grad)
             of_weights = torch.ops.aten.threshold_backward(of_weights, weights, 0)
             weights = weights.abs()
         else:
-            add(of_values[part], weights.transpose(1, 2), grad)
+            add(block.of(of_values), weights.transpose(1, 2), grad)
         of_scores = _softmax_backward(of_weights, weights)
-        _set_product(of_queries[part, rows], of_scores, key, scale)
-        add(of_keys[part], of_scores.transpose(1, 2), query, scale)
+        _set_product(block.rows_of(of_queries), of_scores, key, scale)
+        add(block.of(of_keys), of_scores.transpose(1, 2), query, scale)
     return of_queries, of_keys.to(keys.dtype), of_values.to(values.dtype)
 
 

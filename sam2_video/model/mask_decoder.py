@@ -157,8 +157,12 @@ def predict_masks(
 def _upscale(
     decoder: Sam2VideoMaskDecoder, image: Tensor, size: Sequence[int], half: Tensor, quarter: Tensor
 ) -> Tensor:
+    # a CPU is slow where what is added lies otherwise in memory: with its channels first
+    half, quarter = (
+        level.contiguous(memory_format=torch.channels_last) for level in (half, quarter)
+    )
     features = image.transpose(1, 2).unflatten(-1, tuple(size))
     features = decoder.upscale_conv1(features) + half
     features = decoder.activation(decoder.upscale_layer_norm(features))
-    # its gradient comes from a product, in rows: a CPU is slow where the two lie differently
+    # and its gradient comes from a product, in rows
     return decoder.activation((decoder.upscale_conv2(features) + quarter).contiguous())

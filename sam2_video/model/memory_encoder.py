@@ -1,21 +1,31 @@
 """The memory encoder's masks and fuser: transformers' modules, without what is slow on a CPU.
 
 There PyTorch computes two things of it ten times slower than need be: the gradient of a depthwise
-convolution's weights, and a layer normalisation over four channels.
+convolution's weights, and a layer normalisation over four channels. Everything else is faster with
+the channels last in memory: convolutions, and normalisations and products, which want them so.
 """
+
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
-from torch.nn.grad import conv2d_input
 from transformers.models.sam2_video.modeling_sam2_video import (
     Sam2VideoMaskDownSamplerLayer,
     Sam2VideoMemoryEncoder,
     Sam2VideoMemoryFuserCXBlock,
 )
 
-FEW_CHANNELS = 64
+FEW_CHANNELS = 8
 """Up to which a normalisation is faster as its formula, channels first, than with them last."""
+NARROW_CHANNELS = 64
+"""Up to which PyTorch's normalisation is many times faster in single precision than in half."""
+
+
+def project_image(encoder: Sam2VideoMemoryEncoder, image: Tensor) -> Tensor:
+    """Return an image's features [images, channels, height, width] as memory is encoded of them."""
+    return _project(encoder.feature_projection, image)
 
 
 def embed_masks(encoder: Sam2VideoMemoryEncoder, masks: Tensor) -> Tensor:
@@ -24,34 +34,46 @@ def embed_masks(encoder: Sam2VideoMemoryEncoder, masks: Tensor) -> Tensor:
     for layer in downsampler.layers:
         assert isinstance(layer, Sam2VideoMaskDownSamplerLayer)
         masks = layer.activation(_normalise(layer.layer_norm, layer.conv(masks)))
-    return downsampler.final_conv(masks)
+        masks = _put_channels_last(masks)
+    return _project(downsampler.final_conv, masks)
 
 
 def fuse(encoder: Sam2VideoMemoryEncoder, features: Tensor) -> Tensor:
     """Return the memory [objects, memory_channels, height, width] of image and masks together."""
-    if _is_slow(features):
-        # rounding must not depend on how an image's features lie in memory: some are of a file
-        features = features.contiguous()
+    # also, rounding must not depend on how an image's features lie in memory: some are of a file
+    features = _put_channels_last(features)
     for block in encoder.memory_fuser.layers:
         assert isinstance(block, Sam2VideoMemoryFuserCXBlock)
         mixed = _normalise(block.layer_norm, _convolve_by_channel(block.depthwise_conv, features))
         hidden = block.activation(block.pointwise_conv1(mixed.permute(0, 2, 3, 1)))
         features = features + (block.scale * block.pointwise_conv2(hidden)).permute(0, 3, 1, 2)
-    return encoder.projection(features)
+    return _project(encoder.projection, features)
+
+
+def _put_channels_last(features: Tensor) -> Tensor:
+    if not _is_slow(features):
+        return features
+    return features.contiguous(memory_format=torch.channels_last)
+
+
+def _project(convolution: nn.Module, features: Tensor) -> Tensor:
+    """Convolve with kernels of one pixel: a product of matrices."""
+    # one that has an adapter is another module
+    if type(convolution) is not nn.Conv2d or not _is_slow(features):
+        return convolution(features)
+    weight = convolution.weight.flatten(1)
+    return F.linear(features.permute(0, 2, 3, 1), weight, convolution.bias).permute(0, 3, 1, 2)
 
 
 def _normalise(norm: nn.Module, features: Tensor) -> Tensor:
-    """Normalise over the channels, axis 1; in fp32 at least, as autocast does."""
-    if (
-        not _is_slow(features)
-        or features.shape[1] > FEW_CHANNELS
-        or not isinstance(norm, nn.LayerNorm)
-    ):
+    """Normalise over the channels, axis 1; in fp32 at least if they are few, as autocast does."""
+    channels = features.shape[1]
+    if not _is_slow(features) or channels > NARROW_CHANNELS or not isinstance(norm, nn.LayerNorm):
         return norm(features)
     exact = features.to(torch.promote_types(features.dtype, torch.float32))
-    centred = exact - exact.mean(1, keepdim=True)
-    deviation = torch.rsqrt(centred.square().mean(1, keepdim=True) + norm.eps)
-    return centred * deviation * norm.weight[:, None, None] + norm.bias[:, None, None]
+    if channels > FEW_CHANNELS:
+        return norm(exact)
+    return _Normalisation.apply(exact, norm.weight, norm.bias, norm.eps)
 
 
 def _convolve_by_channel(convolution: nn.Module, features: Tensor) -> Tensor:
@@ -71,10 +93,42 @@ def _is_slow(tensor: Tensor) -> bool:
     return tensor.device.type == "cpu" and not torch.compiler.is_compiling()
 
 
-class _DepthwiseConvolution(torch.autograd.Function):
-    """Of stride 1. The gradient of weights is a convolution too, whose kernels are the gradients.
+class _Normalisation(torch.autograd.Function):
+    """Of the channels, axis 1, by the formula."""
 
-    Each channel of each object is convolved with the gradient of what came of it, and their sum
+    @staticmethod
+    def forward(
+        ctx: Any,  # noqa: ANN401
+        features: Tensor,
+        weight: Tensor,
+        bias: Tensor,
+        epsilon: float,
+    ) -> Tensor:
+        features = features.contiguous()
+        centred = features - features.mean(1, keepdim=True)
+        deviation = torch.rsqrt(centred.square().mean(1, keepdim=True) + epsilon)
+        normed = centred.mul_(deviation)
+        ctx.save_for_backward(normed, deviation, weight)
+        return torch.addcmul(bias[:, None, None], normed, weight[:, None, None])
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:  # noqa: ANN401 # pyright: ignore[reportIncompatibleMethodOverride]
+        normed, deviation, weight = ctx.saved_tensors
+        gradient = gradients[0].contiguous()
+        shares = gradient * normed
+        of_weight, of_bias = shares.sum((0, 2, 3)), gradient.sum((0, 2, 3))
+        weighed = gradient * weight[:, None, None]
+        shares *= weight[:, None, None]
+        weighed -= weighed.mean(1, keepdim=True)
+        weighed -= normed * shares.mean(1, keepdim=True)
+        return weighed.mul_(deviation), of_weight, of_bias, None
+
+
+class _DepthwiseConvolution(torch.autograd.Function):
+    """Of stride 1. Both gradients are convolutions too: one with the kernels turned around.
+
+    That of weights has gradients as its kernels. Each channel of each object is convolved with the gradient of what came of it, and their sum
     over objects is what PyTorch's kernel for the purpose takes ten times as long for.
     """
 
@@ -98,9 +152,9 @@ class _DepthwiseConvolution(torch.autograd.Function):
         (gradient,) = gradients
         of_features = of_weight = of_bias = None
         if needs_features:
-            of_features = conv2d_input(
-                features.shape, weight, gradient, padding=padding, groups=len(weight)
-            )
+            turned = weight.flip(-1, -2)
+            rest = [size - 1 - p for size, p in zip(weight.shape[2:], padding, strict=True)]
+            of_features = F.conv2d(gradient, turned, padding=rest, groups=len(weight))
         if needs_weight:
             count, channels, height, width = gradient.shape
             # [1, objects x channels, ..], and a kernel for each of these

@@ -14,7 +14,7 @@ from sam2_video.model.heads import FrameFeatures, HeadOutput, adopt_mask, decode
 from sam2_video.model.joined import Projections
 from sam2_video.model.memory import MemoryBank, MemoryEntry
 from sam2_video.model.memory_attention import attend_to_memory, memory_positions
-from sam2_video.model.memory_encoder import embed_masks, fuse
+from sam2_video.model.memory_encoder import embed_masks, fuse, project_image
 from sam2_video.model.recompute import SAVING, Recomputed, run_and_keep
 from sam2_video.structures import Corrections, FrameOutput, Prompt, send
 from sam2_video.upsampling import upsample
@@ -268,7 +268,7 @@ def encode_memory(
     masks = (logits > 0).float() if is_binary else logits.sigmoid()
     masks = masks * config.sigmoid_scale_for_mem_enc + config.sigmoid_bias_for_mem_enc
     # its own forward would project the image again for each object
-    images = features.spread(encoder.feature_projection(features.embedding))
+    images = features.spread(project_image(encoder, features.embedding))
     memory = fuse(encoder, images + embed_masks(encoder, masks))
     occlusion = network.occlusion_spatial_embedding_parameter
     if occlusion is not None:

@@ -116,7 +116,7 @@ def test_queries_may_be_shared_without_a_copy():
 )
 def test_blocks_are_of_enough_queries_and_not_too_many_bytes(num_queries, num_keys, sizes):
     queries, keys = torch.empty(1, num_queries, 0), torch.empty(1, num_keys, 0)
-    cut = [rows for _, rows in cpu_attention._blocks(queries, keys)]
+    cut = [block.rows for block in cpu_attention._cut(queries, keys)]
     assert [min(rows.stop, num_queries) - rows.start for rows in cut] == sizes
 
 
