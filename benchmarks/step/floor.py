@@ -36,7 +36,7 @@ _OWN: Mapping[str, Callable[..., Any]] = {
     f"sam2_video::{operation._name}": operation._init_fn
     for operation in (
         cpu_attention.attend_in_blocks,
-        cpu_attention.attend_and_keep,
+        cpu_attention.attention_and_matrix,
         cpu_attention._attend_in_blocks_backward,
         cpu_attention._attend_and_keep_backward,
     )

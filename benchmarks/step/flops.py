@@ -46,6 +46,8 @@ def formulas() -> dict[Any, Callable[..., int]]:
     aten = torch.ops.aten
     return {
         aten.convolution_backward: _convolution_backward,
+        aten.addmm_: _product_added,
+        aten.baddbmm_: _product_added,
         aten._scaled_dot_product_flash_attention_for_cpu: _fused_attention,
         aten._scaled_dot_product_flash_attention_for_cpu_backward: _fused_attention_backward,
         **{
@@ -101,6 +103,10 @@ def _convolution_backward(
     places = inputs if is_transposed else gradient
     forward = 2 * prod(places) * prod(weight[1:])
     return forward * sum(wanted[:2])
+
+
+def _product_added(_total: Shape, first: Shape, second: Shape, **_rest: object) -> int:
+    return 2 * prod(first) * second[-1]
 
 
 def _fused_attention(query: Shape, key: Shape, value: Shape, *_: object, **_rest: object) -> int:

@@ -38,10 +38,10 @@ def attend(
     """
     if has_narrow_kernel(queries):
         if dropout:
-            return attend_and_keep(queries, keys, values, dropout)[0]
+            return attend_and_keep(queries, keys, values, dropout)
         size = queries.shape[1] * keys.shape[1] * queries.element_size()
         if is_matrix_kept and torch.is_grad_enabled() and size <= KEPT_BYTES:
-            return attend_and_keep(queries, keys, values, 0.0)[0]
+            return attend_and_keep(queries, keys, values, 0.0)
         if queries.dtype == torch.bfloat16 or values.shape[-1] < keys.shape[-1]:
             return attend_in_blocks(queries, keys, values)
     # PyTorch's fused kernels are for several heads, and take the last axis as it lies in memory

@@ -128,8 +128,9 @@ class _Normalisation(torch.autograd.Function):
 class _DepthwiseConvolution(torch.autograd.Function):
     """Of stride 1. Both gradients are convolutions too: one with the kernels turned around.
 
-    That of weights has gradients as its kernels. Each channel of each object is convolved with the gradient of what came of it, and their sum
-    over objects is what PyTorch's kernel for the purpose takes ten times as long for.
+    That of weights has gradients as its kernels. Each channel of each object is convolved with the
+    gradient of what came of it, and their sum over objects is what PyTorch's kernel for the purpose
+    takes ten times as long for.
     """
 
     @staticmethod

@@ -3,10 +3,11 @@
 import pytest
 import torch
 from torch import nn
+from torch.autograd.graph import saved_tensors_hooks
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from sam2_video.model import attention, cpu_attention
+from sam2_video.model import attention, attention_blocks, cpu_attention
 from sam2_video.model.attention import attend
 from sam2_video.model.memory_attention import _project_dropped
 from sam2_video.model.noise import scale_of_kept
@@ -43,11 +44,11 @@ def assert_same(found, expected, inputs):
 def cut(request, monkeypatch):
     """Cut attention matrices into blocks in one of the ways."""
     if request.param != "together":
-        monkeypatch.setattr(cpu_attention, "SMALL_BYTES", 0)
+        monkeypatch.setattr(attention_blocks, "SMALL_BYTES", 0)
     if request.param == "blocks":
         # two queries of 37 keys in double precision
-        monkeypatch.setattr(cpu_attention, "BLOCK_BYTES", 2 * 37 * 8)
-        monkeypatch.setattr(cpu_attention, "BLOCK_QUERIES", 1)
+        monkeypatch.setattr(attention_blocks, "BLOCK_BYTES", 2 * 37 * 8)
+        monkeypatch.setattr(attention_blocks, "BLOCK_QUERIES", 1)
 
 
 @pytest.fixture(params=["kept", "again"])
@@ -116,14 +117,14 @@ def test_queries_may_be_shared_without_a_copy():
 )
 def test_blocks_are_of_enough_queries_and_not_too_many_bytes(num_queries, num_keys, sizes):
     queries, keys = torch.empty(1, num_queries, 0), torch.empty(1, num_keys, 0)
-    cut = [block.rows for block in cpu_attention._cut(queries, keys)]
+    cut = [block.rows for block in attention_blocks._cut(queries, keys)]
     assert [min(rows.stop, num_queries) - rows.start for rows in cut] == sizes
 
 
 def test_the_operators_are_what_pytorch_expects_of_them():
     inputs = draw(2, 5, 8), draw(2, 6, 8, seed=1), draw(2, 6, 2, seed=2)
     torch.library.opcheck(cpu_attention.attend_in_blocks, inputs)
-    torch.library.opcheck(cpu_attention.attend_and_keep, (*inputs, 0.0))
+    torch.library.opcheck(cpu_attention.attention_and_matrix, (*inputs, 0.0))
 
 
 @pytest.mark.usefixtures("cut")
@@ -133,7 +134,7 @@ def test_dropout_is_the_formula_with_a_mask(dropout):
     torch.manual_seed(0)
     found = attend(*inputs, dropout=dropout)
     torch.manual_seed(0)
-    _, kept = cpu_attention.attend_and_keep(*inputs, dropout)
+    _, kept = cpu_attention.attention_and_matrix(*inputs, dropout)
     stays = kept.detach() > 0
     assert stays.double().mean() == pytest.approx(1 - dropout, abs=0.05)
     assert len(torch.unique(stays.flatten(0, 1), dim=0)) == (14 if dropout < 1 else 1)
@@ -159,18 +160,37 @@ def test_values_projected_after_dropout_are_those_projected_before(bias):
 def test_a_matrix_is_kept_where_that_was_asked_for_and_a_gradient_is_wanted():
     inputs = draw(1, 5, 8), draw(1, 6, 8, seed=1), draw(1, 6, 2, seed=2)
 
-    def operation(**asked):
-        with Names() as seen:
+    def is_kept(**asked):
+        kept = []
+        with saved_tensors_hooks(lambda tensor: kept.append(tensor.shape) or tensor, lambda x: x):
             attend(*inputs, **asked)
-        return seen.names & {"attend_and_keep", "attend_in_blocks"}
+        return (1, 5, 6) in kept
 
-    assert operation() == {"attend_and_keep"}
-    assert operation(is_matrix_kept=False) == {"attend_in_blocks"}
-    assert operation(is_matrix_kept=False, dropout=0.1) == {"attend_and_keep"}
+    assert is_kept()
+    assert not is_kept(is_matrix_kept=False)
+    assert is_kept(is_matrix_kept=False, dropout=0.1)
     with torch.no_grad():
-        assert operation() == {"attend_in_blocks"}
-    with attention.kernels_of("cuda"):
-        assert operation() == set()
+        assert not is_kept()
+
+
+def test_kernels_of_another_device_are_none_of_ours():
+    inputs = draw(1, 5, 8), draw(1, 6, 8, seed=1), draw(1, 6, 2, seed=2)
+    with Names() as seen, attention.kernels_of("cuda"):
+        attend(*inputs)
+    assert not seen.names & {"addmm_", "baddbmm_", "attend_in_blocks"}
+    with Names() as seen:
+        attend(*inputs)
+    assert "addmm_" in seen.names
+
+
+def test_what_compilers_see_is_an_operation(monkeypatch):
+    inputs = draw(1, 5, 8), draw(1, 6, 8, seed=1), draw(1, 6, 2, seed=2)
+    expected = attend(*inputs)
+    monkeypatch.setattr(torch.compiler, "is_compiling", lambda: True)
+    with Names() as seen:
+        found = attend(*inputs)
+    assert seen.names == {"attend_and_keep"}
+    assert_same(found, expected, inputs)
 
 
 class Names(TorchDispatchMode):
