@@ -38,7 +38,8 @@ def gradient_of_upsample(
         for small, large in zip(size, gradient.shape[-2:], strict=True)
     )
     with torch.autocast("cpu", enabled=False):
-        return rows.T @ gradient @ columns
+        # columns first: all of the images' rows are then one matrix
+        return rows.T @ (gradient @ columns)
 
 
 class _Upsample(torch.autograd.Function):
