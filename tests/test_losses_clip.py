@@ -11,6 +11,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from sam2_video.config import LossConfig
 from sam2_video.losses import clip_loss, terms
+from sam2_video.losses.target import Target
 from tests.loss_inputs import (
     ALL_TERMS,
     gradients,
@@ -29,8 +30,8 @@ def test_mean_is_over_objects_and_frames_that_count():
     outputs = [make_output(0, (0, 1), 1, is_given=True), make_output(1, (0, 1), 1)]
     outputs.append(make_output(2, (0, 1), 1))
     loss = clip_loss(outputs, targets, labelled_like(targets), LossConfig())
-    first = terms.dice(upsample(outputs[1].mask_logits)[:1, 0], targets[:1, 1])
-    second = terms.dice(upsample(outputs[2].mask_logits)[:, 0], targets[:, 2])
+    first = terms.dice(upsample(outputs[1].mask_logits)[:1, 0], Target.read(targets[:1, 1]))
+    second = terms.dice(upsample(outputs[2].mask_logits)[:, 0], Target.read(targets[:, 2]))
     assert loss.terms["dice"].item() == pytest.approx(torch.cat([first, second]).mean().item())
     assert {name: count.item() for name, count in loss.counts.items()} == {
         "focal": 3,

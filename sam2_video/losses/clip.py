@@ -12,10 +12,11 @@ from torch import Tensor
 from sam2_video.config import LossConfig
 from sam2_video.losses import terms
 from sam2_video.losses.full_size import at_full_size, values_of_terms
+from sam2_video.losses.target import Target
 from sam2_video.losses.total import ClipLoss, LossSums, active_weights, weigh_sums
-from sam2_video.structures import IGNORE, OBJECT, FrameOutput, send
+from sam2_video.structures import FrameOutput, send
 
-MaskTerm = Callable[[Tensor, Tensor], Tensor]
+MaskTerm = Callable[[Tensor, Target], Tensor]
 
 # SAM 2 turns a mask prompt into its output with logits 20 m - 10
 GIVEN_LOGIT = 10.0
@@ -31,28 +32,18 @@ class _TermValues:
 
 
 @dataclass(frozen=True)
-class _Truth:
-    """What the annotation says; `is_present` only where it is supervised."""
+class _Annotation:
+    """What was annotated of the objects of one output: bytes, for they are kept for all outputs."""
 
-    targets: UInt8[Tensor, "objects frames height width"]
-    is_supervised: Bool[Tensor, "objects frames"]
-    is_present: Bool[Tensor, "objects frames"]
-
-    def on(self, output: FrameOutput) -> "_FrameTruth":
-        """Return the rows and the frame that the output speaks of."""
-        rows = send(torch.tensor(output.objects, dtype=torch.long), self.targets.device)
-        return _FrameTruth(
-            self.targets[:, output.frame][rows],
-            self.is_supervised[:, output.frame][rows],
-            self.is_present[:, output.frame][rows],
-        )
+    targets: UInt8[Tensor, "objects height width"]
+    is_labelled: Bool[Tensor, " objects"]
 
 
 @dataclass(frozen=True)
-class _FrameTruth:
-    """The truth for the objects of one output."""
+class _Truth:
+    """What an annotation says, while terms ask; `is_present` only where it is supervised."""
 
-    targets: UInt8[Tensor, "objects height width"]
+    target: Target
     is_supervised: Bool[Tensor, " objects"]
     is_present: Bool[Tensor, " objects"]
 
@@ -62,17 +53,16 @@ class _Scored:
     """An output with what its terms say; `logits` of the chosen hypotheses, None if given."""
 
     output: FrameOutput
-    truth: _FrameTruth
+    annotation: _Annotation
     logits: Float[Tensor, "objects _height _width"] | None
     values: list[_TermValues]
 
-    def pick(self, rows: Tensor) -> tuple[Tensor | None, Tensor]:
+    def pick(self, rows: Tensor, target: Target) -> tuple[Tensor | None, Tensor]:
         """Return some objects' logits, and their masks at the targets' size without a graph."""
-        targets = self.truth.targets[rows]
         if self.logits is None:
-            return None, _given(targets)
+            return None, _given(target)
         logits = self.logits[rows]
-        return logits, at_full_size(logits.detach().unsqueeze(1), targets.shape[-2:]).squeeze(1)
+        return logits, at_full_size(logits.detach().unsqueeze(1), target.size).squeeze(1)
 
 
 def clip_loss(
@@ -108,8 +98,10 @@ def sum_terms(
 ) -> LossSums:
     """Add up every active term over the outputs of some objects, all of their frames."""
     weights = active_weights(settings)
-    truth = _read_truth(targets, labelled)
-    scored = [_score(output, truth.on(output), settings, weights) for output in outputs]
+    scored = [
+        _score(output, _annotation_of(output, targets, labelled), settings, weights)
+        for output in outputs
+    ]
     values = [value for item in scored for value in item.values]
     if "temporal" in weights:
         values += _temporal_values(scored)
@@ -129,78 +121,98 @@ def _mask_terms(settings: LossConfig) -> dict[str, MaskTerm]:
     }
 
 
-def _read_truth(
-    targets: UInt8[Tensor, "objects frames height width"], labelled: Bool[Tensor, "objects frames"]
-) -> _Truth:
+def _annotation_of(
+    output: FrameOutput,
+    targets: UInt8[Tensor, "objects frames height width"],
+    labelled: Bool[Tensor, "objects frames"],
+) -> _Annotation:
+    """Return the rows and the frame that the output speaks of."""
+    rows = send(torch.tensor(output.objects, dtype=torch.long), targets.device)
+    return _Annotation(targets[:, output.frame][rows], labelled[:, output.frame][rows])
+
+
+def _read(annotation: _Annotation, dtype: torch.dtype) -> _Truth:
     """Tell present, absent and unknown apart; a frame that is all ignored is unknown."""
-    is_supervised = labelled & (targets != IGNORE).flatten(2).any(-1)
-    return _Truth(targets, is_supervised, is_supervised & (targets == OBJECT).flatten(2).any(-1))
+    target = Target.read(annotation.targets, dtype)
+    is_supervised = annotation.is_labelled & (target.valid_area > 0)
+    return _Truth(target, is_supervised, is_supervised & (target.object_area > 0))
 
 
 def _score(
-    output: FrameOutput, truth: _FrameTruth, settings: LossConfig, weights: Mapping[str, float]
+    output: FrameOutput,
+    annotation: _Annotation,
+    settings: LossConfig,
+    weights: Mapping[str, float],
 ) -> _Scored:
     """Choose a hypothesis per object and compute all terms except the temporal one."""
     mask_terms = {n: term for n, term in _mask_terms(settings).items() if n in weights}
     # what was given is no prediction; Meta's sum counts it all the same
     is_counted = settings.reduction == "sum" or not output.is_given
     best, masks = output.best, None
+    truth = _read(annotation, output.mask_logits.dtype)
     if is_counted and (mask_terms or "iou_prediction" in weights):
-        masks = _masks_of(output, truth)
-        best = _choose(masks, output.best, truth.targets, mask_terms, weights)
+        masks = _masks_of(output, truth.target)
+        best = _choose(masks, output.best, truth.target, mask_terms, weights)
     rows = torch.arange(len(output.objects), device=best.device)
     logits = None if output.is_given else output.mask_logits[rows, best]
     values: list[_TermValues] = []
     if masks is not None:
-        on_truth = [partial(_against, truth.targets, term) for term in mask_terms.values()]
+        on_truth = [partial(_against, truth.target, term) for term in mask_terms.values()]
         found = values_of_terms(on_truth, [logits], [masks[rows, best]])
         named = zip(mask_terms, found, strict=True)
         values += [_TermValues(name, value, truth.is_present) for name, value in named]
     if is_counted:
         values += _values_of_heads(output, truth, masks, settings, weights)
-    return _Scored(output, truth, logits, values)
+    return _Scored(output, annotation, logits, values)
 
 
-def _against(targets: Tensor, term: MaskTerm, masks: Tensor) -> Tensor:
-    return term(masks, targets)
+def _against(target: Target, term: MaskTerm, masks: Tensor) -> Tensor:
+    return term(masks, target)
 
 
 @torch.no_grad()
 def _masks_of(
-    output: FrameOutput, truth: _FrameTruth
+    output: FrameOutput, target: Target
 ) -> Float[Tensor, "objects hypotheses height width"]:
     """Return every hypothesis at the targets' size."""
     if output.is_given:
-        return _given(truth.targets).unsqueeze(1)
-    return at_full_size(output.mask_logits, truth.targets.shape[-2:])
+        return _given(target).unsqueeze(1)
+    return at_full_size(output.mask_logits, target.size)
 
 
-def _given(
-    targets: UInt8[Tensor, "*entries height width"],
-) -> Float[Tensor, "*entries height width"]:
+def _given(target: Target) -> Float[Tensor, "*entries height width"]:
     """Return the logits of a given mask: of the truth, for at a low resolution edges are lost."""
-    return torch.where(targets == OBJECT, GIVEN_LOGIT, -GIVEN_LOGIT)
+    return 2 * GIVEN_LOGIT * target.is_object - GIVEN_LOGIT
 
 
 @torch.no_grad()
 def _choose(
     masks: Float[Tensor, "objects hypotheses height width"],
     best: Int[Tensor, " objects"],
-    targets: UInt8[Tensor, "objects height width"],
+    target: Target,
     mask_terms: Mapping[str, MaskTerm],
     weights: Mapping[str, float],
 ) -> Int[Tensor, " objects"]:
     """Return the hypothesis of least weighted mask loss; the tracker's own if none has a weight."""
     if not mask_terms or masks.shape[1] == 1:
         return best
-    shared = targets.unsqueeze(1)
-    losses = [weights[name] * term(masks, shared) for name, term in mask_terms.items()]
+    losses = [
+        weights[name] * _of_each(masks, partial(_against, target, term))
+        for name, term in mask_terms.items()
+    ]
     return torch.stack(losses).sum(0).argmin(-1)
+
+
+def _of_each(
+    masks: Float[Tensor, "objects hypotheses height width"], term: Callable[[Tensor], Tensor]
+) -> Float[Tensor, "objects hypotheses"]:
+    """Return what a term says of each hypothesis, one at a time: what it needs stays in a cache."""
+    return torch.stack([term(hypothesis) for hypothesis in masks.unbind(1)], -1)
 
 
 def _values_of_heads(
     output: FrameOutput,
-    truth: _FrameTruth,
+    truth: _Truth,
     masks: Float[Tensor, "objects hypotheses height width"] | None,
     settings: LossConfig,
     weights: Mapping[str, float],
@@ -209,7 +221,7 @@ def _values_of_heads(
     values = []
     if "iou_prediction" in weights:
         assert masks is not None
-        actual = terms.mask_iou(masks, truth.targets.unsqueeze(1))
+        actual = _of_each(masks, partial(_against, truth.target, terms.mask_iou))
         is_squared = settings.iou_regression == "l2"
         loss = terms.iou_prediction(output.iou_predictions, actual, is_squared=is_squared)
         values.append(_TermValues("iou_prediction", loss.mean(-1), truth.is_present))
@@ -245,30 +257,34 @@ def _temporal_pair(
     earlier: _Scored, later: _Scored, rows: Sequence[tuple[int, int]]
 ) -> _TermValues:
     """Return the temporal term between two outputs for the given (earlier, later) rows."""
-    earlier_rows, later_rows = send(torch.tensor(rows), later.truth.targets.device).unbind(1)
-    targets = earlier.truth.targets[earlier_rows], later.truth.targets[later_rows]
+    earlier_rows, later_rows = send(torch.tensor(rows), later.annotation.targets.device).unbind(1)
+    past = Target.read(earlier.annotation.targets[earlier_rows], earlier.output.mask_logits.dtype)
+    now = Target.read(later.annotation.targets[later_rows], later.output.mask_logits.dtype)
 
     def term(earlier_masks: Tensor, later_masks: Tensor) -> Tensor:
-        return terms.temporal(earlier_masks, later_masks, *targets)
+        return terms.temporal(earlier_masks, later_masks, past, now)
 
-    before, mask_before = earlier.pick(earlier_rows)
-    after, mask_after = later.pick(later_rows)
+    before, mask_before = earlier.pick(earlier_rows, past)
+    after, mask_after = later.pick(later_rows, now)
     (loss,) = values_of_terms([term], [before, after], [mask_before, mask_after])
     is_counted = (
-        earlier.truth.is_supervised[earlier_rows]
-        & later.truth.is_supervised[later_rows]
-        & ((targets[0] != IGNORE) & (targets[1] != IGNORE)).flatten(1).any(-1)
+        earlier.annotation.is_labelled[earlier_rows]
+        & later.annotation.is_labelled[later_rows]
+        & ((past.is_valid * now.is_valid).sum((-2, -1)) > 0)
     )
     return _TermValues("temporal", loss, is_counted)
 
 
 def _sum(values: Sequence[_TermValues], term: str, device: torch.device) -> Float[Tensor, ""]:
     """Add up the term's counted values."""
-    sums = [torch.where(v.is_counted, v.values, 0).sum() for v in values if v.term == term]
-    return torch.stack(sums).sum() if sums else torch.zeros((), device=device)
+    of_term = [value for value in values if value.term == term]
+    if not of_term:
+        return torch.zeros((), device=device)
+    is_counted = torch.cat([value.is_counted for value in of_term])
+    return torch.where(is_counted, torch.cat([value.values for value in of_term]), 0).sum()
 
 
 def _count(values: Sequence[_TermValues], term: str, device: torch.device) -> Int[Tensor, ""]:
     """Count the term's counted values."""
-    counts = [v.is_counted.sum() for v in values if v.term == term]
-    return torch.stack(counts).sum() if counts else torch.zeros((), dtype=torch.long, device=device)
+    counted = [value.is_counted for value in values if value.term == term]
+    return torch.cat(counted).sum() if counted else torch.zeros((), dtype=torch.long, device=device)

@@ -51,8 +51,8 @@ def predicted_similarity(
             continue
         rows = send(torch.tensor(output.objects), clips.targets.device)
         masks = output.best_mask_logits > 0
-        truth = (clips.targets[:, output.frame][rows] == OBJECT).unsqueeze(1).float()
-        truth = F.interpolate(truth, masks.shape[-2:], mode="nearest").squeeze(1) > 0
+        targets = clips.targets[:, output.frame][rows].unsqueeze(1).float()
+        truth = F.interpolate(targets, masks.shape[-2:], mode="nearest").squeeze(1) == OBJECT
         overlap = (masks & truth).sum((1, 2))
         union = (masks | truth).sum((1, 2)).clamp(min=1)
         is_counted = clips.labelled[:, output.frame][rows] & truth.flatten(1).any(1)
