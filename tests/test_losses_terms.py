@@ -7,6 +7,7 @@ import torch
 from torch.autograd import gradcheck
 
 from sam2_video.losses import terms
+from sam2_video.losses.clip import values_of_hypotheses
 from sam2_video.losses.target import Target
 
 LOG3 = math.log(3)  # a logit of probability 3/4
@@ -55,6 +56,17 @@ def test_a_target_says_what_its_bytes_say_in_float32_or_wider(targets, given, ex
     assert target.wrong_signs.tolist() == [[-1, 1], [-1, 0]]
     assert (target.object_area.item(), target.valid_area.item()) == (2, 3)
     assert {target.is_object.dtype, target.is_valid.dtype, target.valid_area.dtype} == {expected}
+
+
+@pytest.mark.parametrize("name", [*MASK_TERMS, "iou"])
+def test_hypotheses_of_an_object_share_its_target(name):
+    term = (MASK_TERMS | {"iou": terms.mask_iou})[name]
+    masks = torch.randn(2, 3, 4, 5, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    targets = torch.randint(0, 3, (2, 4, 5), generator=torch.Generator().manual_seed(1))
+    target = Target.read(torch.tensor([0, 1, 255], dtype=torch.uint8)[targets], torch.float64)
+    one_by_one = values_of_hypotheses(term, masks, target)
+    torch.testing.assert_close(term(masks, target.unsqueeze(1)), one_by_one)
+    torch.testing.assert_close(term(masks[:, 2], target), one_by_one[:, 2])
 
 
 def test_bce_is_the_mean_over_valid_pixels(logits, target):

@@ -197,17 +197,19 @@ def _choose(
     if not mask_terms or masks.shape[1] == 1:
         return best
     losses = [
-        weights[name] * _of_each(masks, partial(_against, target, term))
+        weights[name] * values_of_hypotheses(term, masks, target)
         for name, term in mask_terms.items()
     ]
     return torch.stack(losses).sum(0).argmin(-1)
 
 
-def _of_each(
-    masks: Float[Tensor, "objects hypotheses height width"], term: Callable[[Tensor], Tensor]
+def values_of_hypotheses(
+    term: MaskTerm, masks: Float[Tensor, "objects hypotheses height width"], target: Target
 ) -> Float[Tensor, "objects hypotheses"]:
-    """Return what a term says of each hypothesis, one at a time: what it needs stays in a cache."""
-    return torch.stack([term(hypothesis) for hypothesis in masks.unbind(1)], -1)
+    """Return what a term says of each; on a CPU one at a time: what it needs stays in a cache."""
+    if masks.device.type != "cpu":
+        return term(masks, target.unsqueeze(1))
+    return torch.stack([term(hypothesis, target) for hypothesis in masks.unbind(1)], -1)
 
 
 def _values_of_heads(
@@ -221,7 +223,7 @@ def _values_of_heads(
     values = []
     if "iou_prediction" in weights:
         assert masks is not None
-        actual = _of_each(masks, partial(_against, truth.target, terms.mask_iou))
+        actual = values_of_hypotheses(terms.mask_iou, masks, truth.target)
         is_squared = settings.iou_regression == "l2"
         loss = terms.iou_prediction(output.iou_predictions, actual, is_squared=is_squared)
         values.append(_TermValues("iou_prediction", loss.mean(-1), truth.is_present))

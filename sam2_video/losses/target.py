@@ -37,6 +37,11 @@ class Target:
         """Return height and width."""
         return self.is_object.shape[-2:]
 
+    def unsqueeze(self, axis: int) -> "Target":
+        """Return it for several masks of each entry, along one axis more."""
+        fields = (self.is_object, self.is_valid, self.object_area, self.valid_area)
+        return Target(*(field.unsqueeze(axis) for field in fields))
+
     @cached_property
     def wrong_signs(self) -> Float[Tensor, "*entries height width"]:
         """Return what makes a logit the wrong class': -1 on the object, else 1, 0 if ignored."""
