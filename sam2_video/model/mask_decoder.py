@@ -96,11 +96,13 @@ def attend_in_heads(
     """
     if query.device.type != "cpu":
         return F.scaled_dot_product_attention(query, key, value, scale=scale)
-    if query.shape[2] > key.shape[2]:
-        weights = torch.matmul(key * scale, query.transpose(2, 3)).softmax(-2).transpose(2, 3)
+    sizes = query.shape[:2]
+    query, key, value = (part.flatten(0, 1) for part in (query, key, value))
+    if query.shape[1] > key.shape[1]:
+        weights = torch.bmm(key * scale, query.transpose(1, 2)).softmax(1).transpose(1, 2)
     else:
-        weights = torch.matmul(query * scale, key.transpose(2, 3)).softmax(-1)
-    return torch.matmul(weights.to(value.dtype), value)
+        weights = torch.bmm(query * scale, key.transpose(1, 2)).softmax(2)
+    return torch.bmm(weights.to(value.dtype), value).unflatten(0, sizes)
 
 
 def score_objects(decoder: Sam2VideoMaskDecoder, decoded: Decoded) -> Float[Tensor, " objects"]:
