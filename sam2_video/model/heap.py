@@ -1,17 +1,25 @@
-"""What glibc does with freed memory: it is kept for what comes next.
+"""What glibc does with freed memory: it is kept for what comes next, in large pages.
 
 A training step on a CPU mixes blocks of some MB that live long and short. What a step frees the
-next one takes, and no page has to be cleared again.
+next one takes, and no page has to be cleared again. The same memory is read step after step: in
+pages of 2 MB the processor finds its place sooner than in those of 4 KB.
 """
 
 import ctypes
+import mmap
 import os
 from functools import cache
+from pathlib import Path
 
 MOST_MAPPED_BYTES = 32 * 2**20
 """From this size on glibc maps a block on its own, at most."""
 _TRIM_THRESHOLD, _TOP_PAD, _MMAP_THRESHOLD = -1, -2, -3
 """Options of malloc.h."""
+_COLLAPSE = 25
+"""Advice of mman.h."""
+_LARGE_PAGE = 2 * 2**20
+_asked_for: list[tuple[int, int] | None] = [None]
+"""The heap as it was then."""
 _KEEP = {_MMAP_THRESHOLD: MOST_MAPPED_BYTES, _TRIM_THRESHOLD: 2**31 - 1, _TOP_PAD: 2**28}
 
 
@@ -29,3 +37,34 @@ def keep_freed_blocks() -> bool:
     except (AttributeError, OSError, TypeError):
         return False
     return all(set_option(*option) for option in _KEEP.items())
+
+
+def put_into_large_pages() -> bool:
+    """Put what the heap holds now into large pages; return whether it was asked for.
+
+    Asked for again only where the heap has grown. Systems other than Linux, and those before
+    Linux 6.1, refuse; so does a Linux that has no such pages left.
+    """
+    if not keep_freed_blocks() or not (heap := _heap()) or heap == _asked_for[-1]:
+        return False
+    _asked_for[:] = [heap]
+    start, end = heap
+    first = -(-start // _LARGE_PAGE) * _LARGE_PAGE
+    length = max(end - first, 0) // mmap.PAGESIZE * mmap.PAGESIZE
+    # what is refused stays as it is
+    ctypes.CDLL(None).madvise(ctypes.c_void_p(first), ctypes.c_size_t(length), _COLLAPSE)
+    return True
+
+
+def _heap() -> tuple[int, int] | None:
+    """Return from where to where the heap reaches, as Linux tells."""
+    try:
+        with Path("/proc/self/maps").open() as maps:
+            # among the first of thousands of lines
+            line = next((line for line in maps if line.endswith("[heap]\n")), None)
+    except OSError:
+        return None
+    if line is None:
+        return None
+    start, end = line.split(maxsplit=1)[0].split("-")
+    return int(start, 16), int(end, 16)

@@ -16,8 +16,8 @@ from sam2_video.config import AugmentationConfig, LossConfig, PromptConfig
 from sam2_video.data.transforms import prepare_clips
 from sam2_video.losses import ClipLoss, LossSums, sum_terms, weigh_sums
 from sam2_video.model.heads import FrameFeatures
-from sam2_video.model.heap import keep_freed_blocks
-from sam2_video.model.recompute import Recomputed
+from sam2_video.model.heap import keep_freed_blocks, put_into_large_pages
+from sam2_video.model.recompute import SAVING, Recomputed
 from sam2_video.model.sam2 import SAM2Model
 from sam2_video.prompts import simulate_user
 from sam2_video.structures import ClipBatch, Corrections, ModelClips, Prompt
@@ -127,6 +127,9 @@ def _track_groups(
     are_frames_recomputed = is_divided or activation_checkpointing == "frames"
     if clips.targets.device.type == "cpu":
         keep_freed_blocks()
+        # who is short of memory wants no page that is larger than need be
+        if activation_checkpointing not in SAVING:
+            put_into_large_pages()
     encode = _encode_twice if are_frames_recomputed else SAM2Model.encode
     track = partial(checkpoint, _track, use_reentrant=False) if is_divided else _track
     found = []
