@@ -36,6 +36,7 @@ def write_tables(page: str, results: Path = RESULTS) -> str:
         "objects": _objects(steps),
         "memory": _memory(steps),
         "levers": _levers(levers),
+        "parts": _parts_of_levers(levers),
         "trackers": _trackers(trackers),
     }
     for name, table in tables.items():
@@ -258,6 +259,19 @@ def _levers(result: Result | None) -> str:
                 f"{1 / ratio['peak']['median']:.3f}",
             ]
         )
+    return make_table(head, lines)
+
+
+def _parts_of_levers(result: Result | None) -> str:
+    """Return what each part of a step takes with all levers, and without each."""
+    head = ["s", *PARTS]
+    if result is None:
+        return make_table(head, [])
+    lines: Lines = []
+    for name, found in result["medians"].items():
+        title = result["titles"].get(name)
+        parts = [_number(found["parts"].get(part, 0.0)) for part in PARTS]
+        lines.append(["with all" if title is None else f"without: {title}", *parts])
     return make_table(head, lines)
 
 
