@@ -102,7 +102,8 @@ def gradients() -> dict[str, object]:
     before, errors, counts = graphs(), [], []
     for problem, way in (
         (MASK, OURS),
-        (replace(MASK, frames=5, objects=4), Way("ours", objects_at_once=2)),
+        # with five frames a unit of the decoder is 0 but for rounding: its ReLU has two gradients
+        (replace(MASK, frames=4, objects=4), Way("ours", objects_at_once=2)),
         (replace(MASK, objects=3), Way("ours", activation_checkpointing="frames")),
     ):
         found, expected = learn(model, problem, way), learn(reference, problem, way)
