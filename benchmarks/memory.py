@@ -17,6 +17,7 @@ from benchmarks.machine import describe_commit, describe_machine, describe_versi
 from benchmarks.memory_page import write_page
 from benchmarks.peaks import forget, held_gb, peak_gb
 from sam2_video.configuration import load_config
+from sam2_video.model.heap import joining_environment
 from sam2_video.model.sam2 import SAM2Model
 from sam2_video.training.largest import heaviest_seed, make_largest_clip, repeat_clip
 from sam2_video.training.need import predict_need
@@ -90,7 +91,9 @@ def measure(setting: Setting) -> dict[str, float]:
 def main() -> None:
     """Measure every setting, record them, and write docs/memory.md anew."""
     rows: list[dict[str, Any]] = []
-    for setting, measured in measure_apart("benchmarks.memory", SETTINGS, measure, __doc__):
+    for setting, measured in measure_apart(
+        "benchmarks.memory", SETTINGS, measure, __doc__, **joining_environment()
+    ):
         rows.append(asdict(setting) | measured)
         print(rows[-1], flush=True)
     found = {"machine": describe_machine(), "versions": describe_versions()}

@@ -6,6 +6,7 @@ every answer is one line of JSON behind a mark, for libraries print what they li
 """
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -23,9 +24,11 @@ class WorkerFailedError(RuntimeError):
 
 
 class Worker:
-    """A process that runs `python -m MODULE`, which calls `serve`."""
+    """A process that runs `python -m MODULE`, which calls `serve`; `environment` adds to ours."""
 
-    def __init__(self, module: str, task: Mapping[str, Any]) -> None:
+    def __init__(
+        self, module: str, task: Mapping[str, Any], environment: Mapping[str, str] | None = None
+    ) -> None:
         self._errors = tempfile.TemporaryFile("w+")  # noqa: SIM115 (`close` closes it)
         self._process = subprocess.Popen(
             [sys.executable, "-m", module],
@@ -33,6 +36,7 @@ class Worker:
             stdout=subprocess.PIPE,
             stderr=self._errors,
             text=True,
+            env=os.environ | (environment or {}),
         )
         try:
             self.prepared = self.ask(task)

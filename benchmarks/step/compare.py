@@ -15,6 +15,7 @@ from benchmarks.machine import (
 from benchmarks.step.settings import Row, Way
 from benchmarks.turns import Answer, Worker, WorkerFailedError
 from sam2_video.files import write_json
+from sam2_video.model.heap import joining_environment
 
 RESULTS = Path(__file__).parents[1] / "results" / "step"
 MODULE = "benchmarks.step.worker"
@@ -90,7 +91,7 @@ def take_turns(
             is_last = len(runs[label]) == rounds - 1
             try:
                 if label not in workers:
-                    workers[label] = Worker(MODULE, _task(row, label))
+                    workers[label] = Worker(MODULE, _task(row, label), _environment(row, label))
                     prepared[label] = workers[label].prepared
                 runs[label].append(workers[label].ask({}))
                 prepared[label] |= workers[label].ask(_counting(row)) if is_last else {}
@@ -118,6 +119,12 @@ def _best_matmul(ways: Mapping[str, Way], prepared: Mapping[str, Answer], label:
     precision = ways[label].precision
     same = [said for name, said in prepared.items() if ways[name].precision == precision]
     return max(said["matmul_tflops"] for said in same)
+
+
+def _environment(row: Row, label: str) -> dict[str, str]:
+    """Return what a run of `sam2-video train` adds to its environment, for ours."""
+    is_added = row.ways[label].who == "ours" and row.problem.device == "cpu"
+    return joining_environment() if is_added else {}
 
 
 def _medians(prepared: Answer, answers: Sequence[Answer], matmul: float) -> dict[str, Any]:

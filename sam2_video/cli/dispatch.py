@@ -4,6 +4,7 @@ import sys
 from collections.abc import Callable, Sequence
 from importlib import import_module
 
+from sam2_video.cli.fresh_process import start_again_for_memory
 from sam2_video.cli.verbs import USAGE_ERROR
 from sam2_video.configuration import nearest
 
@@ -27,6 +28,8 @@ def main(argv: Sequence[str] | None = None, program: str = "sam2-video") -> int:
         print(_overview(program))
         return 0
     verb, *rest = arguments
+    if verb == "train" and argv is None:
+        start_again_for_memory()
     if verb not in VERBS:
         close = nearest(verb, VERBS)
         hint = f"perhaps you meant {close}; " if close else ""

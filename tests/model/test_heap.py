@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from sam2_video.configuration import load_config
+from sam2_video.model.heap import joining_environment
 from sam2_video.training import objective
 from sam2_video.training.largest import make_largest_clip
 from tests.model.micro import micro_model
@@ -51,19 +52,46 @@ assert [block.sum() for block in blocks] == sums
 print(*asked, found // 1024)
 """
 
+GROWTH = """
+import random
+from pathlib import Path
+
+import torch
+
+from sam2_video.model.heap import keep_freed_blocks
+
+def held():
+    return int(Path("/proc/self/statm").read_text().split()[1]) * 4096 / 2**20
+
+keep_freed_blocks()
+draw, before = random.Random(0), held()
+sizes = [2**18, 3 * 2**18, 2**19, 2**20]
+large, small = [torch.ones(draw.choice(sizes)) for _ in range(40)], []
+for _ in range(2000):
+    large[draw.randrange(40)] = torch.ones(draw.choice(sizes))
+    small.append(torch.zeros(2))
+print(held() - before)
+"""
+
 pytestmark = pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="no /proc to read")
+
+
+def say(program, *arguments, **environment):
+    """Run a program in an environment with no settings of glibc but those given."""
+    plain = {k: v for k, v in os.environ.items() if not k.startswith(("MALLOC_", "GLIBC_"))}
+    done = subprocess.run(
+        [sys.executable, "-c", program, *arguments],
+        check=True,
+        capture_output=True,
+        text=True,
+        env=plain | environment,
+    )
+    return done.stdout
 
 
 def freed(how, **environment):
     """Return how many MB of 120 that were freed have gone back."""
-    done = subprocess.run(
-        [sys.executable, "-c", PROGRAM, how],
-        check=True,
-        capture_output=True,
-        text=True,
-        env={k: v for k, v in os.environ.items() if not k.startswith("MALLOC_")} | environment,
-    )
-    return float(done.stdout)
+    return float(say(PROGRAM, how, **environment))
 
 
 def test_what_is_freed_is_kept():
@@ -77,18 +105,37 @@ def test_who_has_set_a_threshold_keeps_it():
 
 @pytest.mark.skipif(not Path("/proc/self/smaps_rollup").exists(), reason="no Linux")
 def test_what_the_heap_holds_is_put_into_large_pages_once():
-    done = subprocess.run(
-        [sys.executable, "-c", LARGE_PAGES],
-        check=True,
-        capture_output=True,
-        text=True,
-        env={k: v for k, v in os.environ.items() if not k.startswith("MALLOC_")},
-    )
-    first, second, moved = done.stdout.split()
+    first, second, moved = say(LARGE_PAGES).split()
     assert (first, second) == ("True", "False")
     if moved == "0":
         pytest.skip("this Linux has no large pages to give")
     assert int(moved) > 100
+
+
+@pytest.mark.skipif(not joining_environment({}), reason="no glibc")
+def test_a_process_that_joins_what_is_freed_grows_less():
+    # of blocks of 1 to 4 MB, 92 MB in all, which are exchanged while small ones stay
+    assert float(say(GROWTH, **joining_environment({}))) < float(say(GROWTH)) / 2
+
+
+@pytest.mark.skipif(not joining_environment({}), reason="no glibc")
+@pytest.mark.parametrize(
+    ("environment", "added"),
+    [
+        ({}, "glibc.malloc.tcache_count=0"),
+        ({"GLIBC_TUNABLES": "glibc.rtld.nns=4"}, "glibc.rtld.nns=4:glibc.malloc.tcache_count=0"),
+        ({"GLIBC_TUNABLES": "glibc.malloc.tcache_count=7"}, None),
+        ({"MALLOC_TOP_PAD_": "65536"}, None),
+    ],
+)
+def test_settings_of_the_environment_stay(environment, added):
+    expected = {} if added is None else {"GLIBC_TUNABLES": added}
+    assert joining_environment(environment) == expected
+
+
+def test_other_systems_have_no_such_setting(monkeypatch):
+    monkeypatch.setattr(sys, "platform", "darwin")
+    assert joining_environment({}) == {}
 
 
 @pytest.mark.parametrize(
