@@ -7,16 +7,24 @@ dropout.
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Literal
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from sam2_video.model.cpu_attention import attend_and_keep, attend_in_blocks
+from sam2_video.model.cpu_attention import (
+    attend_and_keep,
+    attend_in_blocks,
+    attention_and_matrix,
+)
 
 KEPT_BYTES = 32 * 2**20
 """An object's attention matrix up to which it may be kept: that of 1024 queries (512 px) and all
 seven memories in fp32."""
+FEW_KEYS = 4.5
+"""Keys to a query, at most: of an image's attention to itself, and to four memories."""
+KeptMatrices = Literal["all", "few", "none"]
 
 
 def attend(
@@ -25,7 +33,7 @@ def attend(
     values: Tensor,
     dropout: float = 0.0,
     *,
-    is_matrix_kept: bool = True,
+    kept: KeptMatrices = "all",
 ) -> Tensor:
     """Return softmax(queries keys' / sqrt(channels)) values, batch by batch.
 
@@ -34,13 +42,15 @@ def attend(
         keys: [batch, keys, channels].
         values: [batch, keys, value_channels].
         dropout: of the attention matrix.
-        is_matrix_kept: for the backward pass, where that is faster; with dropout it always is.
+        kept: which attention matrices are kept for the backward pass, where that is faster: those
+            of few keys as what a selective checkpoint finds again. With dropout each is kept.
     """
     if has_narrow_kernel(queries):
         if dropout:
             return attend_and_keep(queries, keys, values, dropout)
-        size = queries.shape[1] * keys.shape[1] * queries.element_size()
-        if is_matrix_kept and torch.is_grad_enabled() and size <= KEPT_BYTES:
+        if torch.is_grad_enabled() and _may_be_kept(queries, keys, kept):
+            if kept == "few":
+                return attention_and_matrix(queries, keys, values, 0.0)[0]
             return attend_and_keep(queries, keys, values, 0.0)
         if queries.dtype == torch.bfloat16 or values.shape[-1] < keys.shape[-1]:
             return attend_in_blocks(queries, keys, values)
@@ -49,6 +59,12 @@ def attend(
         queries.unsqueeze(1), keys.unsqueeze(1), values.unsqueeze(1), dropout_p=dropout
     )
     return attended.squeeze(1)
+
+
+def _may_be_kept(queries: Tensor, keys: Tensor, kept: KeptMatrices) -> bool:
+    if kept == "none" or (kept == "few" and keys.shape[1] > FEW_KEYS * queries.shape[1]):
+        return False
+    return queries.shape[1] * keys.shape[1] * queries.element_size() <= KEPT_BYTES
 
 
 def has_narrow_kernel(tensor: Tensor) -> bool:

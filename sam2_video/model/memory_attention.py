@@ -13,6 +13,7 @@ Where dropout acts, each object and each layer draws its own: from the first of 
 differ, and the rows of an attention matrix have other sums, with which the bias is scaled.
 """
 
+from collections.abc import Mapping
 from functools import lru_cache
 
 import torch
@@ -27,16 +28,18 @@ from transformers.models.sam2_video.modeling_sam2_video import (
     Sam2VideoRoPEAttention,
 )
 
-from sam2_video.model.attention import attend, has_narrow_kernel
+from sam2_video.model.attention import KeptMatrices, attend, has_narrow_kernel
 from sam2_video.model.compilation import compilable
 from sam2_video.model.heads import FrameFeatures
 from sam2_video.model.joined import Joined, Projections
 from sam2_video.model.noise import drop
-from sam2_video.model.recompute import SAVING, Recomputed, run_but_keep_attention
+from sam2_video.model.recompute import Recomputed, run_but_keep_attention
 from sam2_video.model.rotation import Rotation, rotate, rotation_of, split_and_rotate
 
 POSITION_SCALE = 0.1
 """Share of the position encoding that is added to the image features (SAM 2's value)."""
+_KEPT_OF_MEMORY: Mapping[Recomputed, KeptMatrices] = {"light": "few", "cheap": "none"}
+"""Attention matrices of objects and memory; all of them where nothing else is said."""
 
 
 def attend_to_memory(
@@ -131,9 +134,9 @@ def _run_layer(
     """
     if shared is not None and is_noisy(layer):
         state, shared = shared.spread(state), None
-    # "light" keeps what is said in place of the matrix; "cheap" makes both again for one layer
+    # "cheap" attends again, to itself, when backward is at the layer: the matrix lives only then
     attended = _attend_to_self(
-        layer, projection, state, rotation, is_matrix_kept=recomputed != "light"
+        layer, projection, state, rotation, "few" if recomputed == "light" else "all"
     )
     state = _add(state, drop(layer.dropout1, attended))
     query = rotate(layer.cross_attn_image.q_proj(layer.layer_norm2(state)), rotation)
@@ -145,7 +148,7 @@ def _run_layer(
         keyed,
         memory,
         key_rotation,
-        is_matrix_kept=recomputed not in SAVING,
+        _KEPT_OF_MEMORY.get(recomputed, "all"),
     )
     state = _add(state, drop(layer.dropout2, said))
     return _add(state, _feed_forward(layer, state))
@@ -161,8 +164,7 @@ def _attend_to_self(
     projection: Joined | None,
     state: Tensor,
     rotation: Rotation,
-    *,
-    is_matrix_kept: bool,
+    kept: KeptMatrices,
 ) -> Tensor:
     attention, normed = layer.self_attn, layer.layer_norm1(state)
     if projection is not None:
@@ -172,7 +174,7 @@ def _attend_to_self(
         keys = rotate(attention.k_proj(normed), rotation)
         values = attention.v_proj(normed)
     dropout = _dropout(attention)
-    return attention.o_proj(attend(queries, keys, values, dropout, is_matrix_kept=is_matrix_kept))
+    return attention.o_proj(attend(queries, keys, values, dropout, kept=kept))
 
 
 def _attend_across(
@@ -181,8 +183,7 @@ def _attend_across(
     keyed: Tensor,
     memory: Tensor,
     key_rotation: Rotation,
-    *,
-    is_matrix_kept: bool,
+    kept: KeptMatrices,
 ) -> Tensor:
     dropout = _dropout(attention)
     keys = rotate(attention.k_proj(keyed), key_rotation)
@@ -190,7 +191,7 @@ def _attend_across(
         return attention.o_proj(attend(query, keys, attention.v_proj(memory), dropout))
     values = memory.to(query.dtype)
     if dropout == 0:
-        attended = attention.v_proj(attend(query, keys, values, is_matrix_kept=is_matrix_kept))
+        attended = attention.v_proj(attend(query, keys, values, kept=kept))
     else:
         attended = _project_dropped(
             attention.v_proj, attend(query, keys, F.pad(values, (0, 1), value=1.0), dropout)

@@ -110,6 +110,7 @@ def _attentions() -> frozenset[object]:
     return frozenset(
         [
             torch.ops.sam2_video.attend_in_blocks.default,
+            torch.ops.sam2_video.attend_and_keep.default,
             aten._scaled_dot_product_flash_attention_for_cpu.default,
             aten._scaled_dot_product_flash_attention.default,
             aten._scaled_dot_product_efficient_attention.default,

@@ -164,13 +164,19 @@ def test_a_matrix_is_kept_where_that_was_asked_for_and_a_gradient_is_wanted():
         kept = []
         with saved_tensors_hooks(lambda tensor: kept.append(tensor.shape) or tensor, lambda x: x):
             attend(*inputs, **asked)
-        return (1, 5, 6) in kept
+        return (1, len(inputs[0][0]), 6) in kept
 
     assert is_kept()
-    assert not is_kept(is_matrix_kept=False)
-    assert is_kept(is_matrix_kept=False, dropout=0.1)
+    assert is_kept(kept="few")
+    assert not is_kept(kept="none")
+    assert is_kept(kept="none", dropout=0.1)
     with torch.no_grad():
         assert not is_kept()
+        assert not is_kept(kept="few")
+    inputs = draw(1, 1, 8), *inputs[1:]
+    assert is_kept()
+    # of six keys to a query
+    assert not is_kept(kept="few")
 
 
 def test_kernels_of_another_device_are_none_of_ours():
