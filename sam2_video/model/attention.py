@@ -22,8 +22,8 @@ from sam2_video.model.cpu_attention import (
 KEPT_BYTES = 32 * 2**20
 """An object's attention matrix up to which it may be kept: that of 1024 queries (512 px) and all
 seven memories in fp32."""
-FEW_KEYS = 4.5
-"""Keys to a query, at most: of an image's attention to itself, and to four memories."""
+FEW_KEYS = 5.5
+"""Keys to a query, at most: those of five memories and their pointers."""
 KeptMatrices = Literal["all", "few", "none"]
 
 

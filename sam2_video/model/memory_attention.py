@@ -134,9 +134,9 @@ def _run_layer(
     """
     if shared is not None and is_noisy(layer):
         state, shared = shared.spread(state), None
-    # "cheap" attends again, to itself, when backward is at the layer: the matrix lives only then
+    # "light" keeps what is said in place of the matrix; "cheap" makes both again for one layer
     attended = _attend_to_self(
-        layer, projection, state, rotation, "few" if recomputed == "light" else "all"
+        layer, projection, state, rotation, "none" if recomputed == "light" else "all"
     )
     state = _add(state, drop(layer.dropout1, attended))
     query = rotate(layer.cross_attn_image.q_proj(layer.layer_norm2(state)), rotation)
