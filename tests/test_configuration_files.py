@@ -51,7 +51,7 @@ def value_strategy(key):
         ),
         str: text,
         list[str]: st.lists(text, min_size=1, max_size=3),
-        dict[str, float]: st.dictionaries(text, st.floats(0, 1), max_size=3),
+        dict[str, float]: st.dictionaries(text, st.floats(0, 1, exclude_min=True), max_size=3),
         type(None): st.none(),
     }
     return st.one_of(
