@@ -181,6 +181,31 @@ def test_attention_to_memory_is_slow_and_not_done_again(
     assert (again.counts[False] > 0) == ("self" in is_repeated)
 
 
+class Calls(TorchDispatchMode):
+    """Counts operations of ours by their names."""
+
+    def __init__(self):
+        super().__init__()
+        self.counts: Counter[str] = Counter()
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        self.counts[str(func).removesuffix(".default")] += 1
+        return func(*args, **(kwargs or {}))
+
+
+def test_light_keeps_the_matrices_of_few_keys():
+    model = micro_model(("memory_attention",)).train()
+    clips = torch.zeros(2, dtype=torch.long)
+    with Calls() as first:
+        said = model(noise(1, 3), clips, [mask_prompt(0, (0, 1))], None, (), "light")
+    # two layers on two frames
+    assert first.counts["sam2_video.attend_and_keep"] == 4
+    with Calls() as again:
+        said[-1].mask_logits.square().mean().backward()
+    assert again.counts["sam2_video.attend_and_keep"] == 0
+    assert again.counts["sam2_video.attend_and_keep_backward"] == 4
+
+
 def test_with_a_truncated_memory_too(learn):
     assert_same_learning(learn("frames", truncate=2), learn("none", truncate=2))
 
